@@ -1,0 +1,87 @@
+package omnibox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Errors for branches.
+var (
+	// ErrLeaseLost: the lease has passed to another owner; the write changed
+	// nothing.
+	ErrLeaseLost = errors.New("lease lost to another owner")
+	// ErrPaused: a person has paused the pipeline.
+	ErrPaused = errors.New("pipeline is paused")
+	// ErrNotSent: the event was not tried, because an earlier event of its key
+	// failed or the call ended before its turn.
+	ErrNotSent = errors.New("not sent")
+)
+
+// Class says whose fault a failure is, and so what becomes of the event.
+type Class string
+
+// The classes of failure.
+const (
+	// ClassUnreachable: the destination or the database is down. Not counted;
+	// the pipeline waits.
+	ClassUnreachable Class = "unreachable"
+	// ClassTransient: may succeed when tried again. Counted.
+	ClassTransient Class = "transient"
+	// ClassPermanent: will never succeed. Counted; dead at once.
+	ClassPermanent Class = "permanent"
+	// ClassCancelled: shutdown, a lost lease, or not tried. Not counted.
+	ClassCancelled Class = "cancelled"
+	// ClassPoison: the event ended its worker again and again.
+	ClassPoison Class = "poison"
+)
+
+// Error is a failure with a class, and possibly a time for the next attempt.
+type Error struct {
+	Class Class
+	// RetryAt asks for the next attempt at this time, which then is not
+	// counted. The zero time leaves both to the retry policy.
+	RetryAt time.Time
+	Err     error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Permanent marks err as one that no further attempt can cure.
+func Permanent(err error) error { return &Error{Class: ClassPermanent, Err: err} }
+
+// Unreachable marks err as an outage of the destination: no fault of any event.
+func Unreachable(err error) error { return &Error{Class: ClassUnreachable, Err: err} }
+
+// Transient marks err as worth another, counted attempt. It is what an error
+// without a class is taken for.
+func Transient(err error) error { return &Error{Class: ClassTransient, Err: err} }
+
+// RetryAt asks for another attempt at t that does not count as a failure.
+func RetryAt(t time.Time) error {
+	return &Error{Class: ClassTransient, RetryAt: t, Err: fmt.Errorf("retry asked for at %s", t.UTC().Format(time.RFC3339))}
+}
+
+// SkipError asks for the event to be completed without being delivered.
+type SkipError struct{ Reason string }
+
+func (e *SkipError) Error() string { return "skipped: " + e.Reason }
+
+// Skip asks for the event to be completed without being delivered.
+func Skip(reason string) error { return &SkipError{Reason: reason} }
+
+// ClassOf gives the class of err: its own if it carries one, ClassCancelled
+// for cancellation, a lost lease and events not sent, else ClassTransient.
+func ClassOf(err error) Class {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrNotSent) {
+		return ClassCancelled
+	}
+	return ClassTransient
+}

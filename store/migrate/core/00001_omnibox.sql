@@ -1,0 +1,76 @@
+-- +goose Up
+create schema if not exists omnibox;
+
+-- which database this is: workers compare it with what a poller was started for
+create table omnibox.identity (
+	id         uuid        not null default gen_random_uuid(),
+	created_at timestamptz not null default now(),
+	only_one   boolean     primary key default true check (only_one)
+);
+insert into omnibox.identity default values;
+
+-- one row a relayed table
+create table omnibox.boxes (
+	table_name  text        primary key, -- schema.table
+	kind        text        not null default 'outbox',
+	settings    jsonb,                   -- keys that order depends on; the first worker writes its own
+	notify      boolean     not null default true,
+	quiet_until timestamptz not null default '-infinity', -- the trigger is silent until then
+	created_at  timestamptz not null default now()
+);
+
+create table omnibox.pipelines (
+	name         text        primary key,
+	table_name   text        not null,
+	paused_at    timestamptz,
+	paused_by    text,
+	pause_reason text,
+	created_at   timestamptz not null default now()
+);
+
+-- the lease of a slot; 64 rows a table
+create table omnibox.slots (
+	table_name  text        not null,
+	slot        smallint    not null,
+	token       bigint      not null default 0,
+	owner       text,
+	lease_until timestamptz not null default '-infinity',
+	dirty       boolean     not null default false, -- the owner has not finished in order
+	primary key (table_name, slot)
+) with (fillfactor = 50);
+
+-- why a key waits
+create table omnibox.holds (
+	table_name       text        not null,
+	topic            text        not null,
+	partition_key    text        not null,
+	reason           text        not null check (reason in ('retry', 'workflow', 'paused')),
+	event_id         uuid,        -- the event that holds it; null for paused
+	event_created_at timestamptz,
+	since            timestamptz not null default now(),
+	held_by          text,
+	primary key (table_name, topic, partition_key, reason)
+);
+
+create table omnibox.dead_letters (
+	id               bigint      generated always as identity primary key,
+	table_name       text        not null,
+	pipeline         text        not null,
+	event_id         uuid        not null,
+	event_created_at timestamptz not null,
+	topic            text        not null,
+	partition_key    text        not null,
+	event_type       text        not null,
+	error            text        not null,
+	error_class      text        not null,
+	fingerprint      text        not null, -- equal for failures of the same kind
+	attempts         integer     not null, -- the true number
+	first_at         timestamptz not null, -- when the event was written
+	last_at          timestamptz not null default clock_timestamp(), -- when it died
+	state            text        not null default 'open' check (state in ('open', 'replayed', 'discarded')),
+	resolved_at      timestamptz,
+	resolved_by      text,
+	note             text
+);
+create unique index dead_letters_open on omnibox.dead_letters (table_name, event_id, event_created_at) where state = 'open';
+create index dead_letters_recent on omnibox.dead_letters (table_name, last_at desc);
