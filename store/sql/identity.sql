@@ -1,0 +1,2 @@
+-- Which database this is. Takes no lock.
+select id from omnibox.identity

@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed sql/*.sql
+var files embed.FS
+
+// Store is the worker's side of one table of events. It is safe for concurrent
+// use.
+type Store struct {
+	db    *pgxpool.Pool
+	cfg   Config
+	table string // schema.table, unquoted: the key of the companion tables
+	sql   map[string]string
+}
+
+// Claim modes.
+const (
+	// ClaimShard leases slots; rows are read without a write.
+	ClaimShard = "shard"
+	// ClaimRow leases every row; needed beside another relay on the table, and
+	// for two pipelines on one table.
+	ClaimRow = "row"
+)
+
+// Config of a Store. Zero values take the defaults.
+type Config struct {
+	// Table, optionally with its schema. Defaults to outbox_events.
+	Table string
+	// Pipeline that works on the table. Defaults to "outbox".
+	Pipeline string
+	// Owner names this worker in leases: letters, digits and .-/: only.
+	// Required.
+	Owner string
+	// Claim is ClaimShard or ClaimRow. Defaults to ClaimShard.
+	Claim string
+	// Lease is how long a claim lasts unless extended. Defaults to 15 s.
+	Lease time.Duration
+	// Ordering is "key" or "none". Defaults to "key".
+	Ordering string
+	// BehindFailure is "block" or "skip": what becomes of the events behind a
+	// failed one of their key. Defaults to "block".
+	BehindFailure string
+	// OnComplete is "keep" or "delete". Defaults to "keep".
+	OnComplete string
+	// ReadAhead is how many events of a slot an owner may have in hand at
+	// once; so many are under suspicion after an owner did not finish.
+	// Defaults to 1500.
+	ReadAhead int
+	// MaxFetchBytes bounds the stored size of what one fetch returns.
+	// Defaults to 16 MiB.
+	MaxFetchBytes int
+	// Filter leaves out events; only with ClaimRow may other pipelines take
+	// them.
+	Filter Filter
+}
+
+// Filter of events; empty lists match everything.
+type Filter struct {
+	Topics         []string
+	Types          []string
+	AggregateTypes []string
+}
+
+// margin is the part of a lease in which its owner sends no more.
+func (c Config) margin() time.Duration { return max(c.Lease/5, time.Second) }
+
+func (c Config) withDefaults() Config {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&c.Table, "outbox_events")
+	def(&c.Pipeline, "outbox")
+	def(&c.Claim, ClaimShard)
+	def(&c.Ordering, "key")
+	def(&c.BehindFailure, "block")
+	def(&c.OnComplete, "keep")
+	if c.Lease == 0 {
+		c.Lease = 15 * time.Second
+	}
+	if c.ReadAhead == 0 {
+		c.ReadAhead = 1500
+	}
+	if c.MaxFetchBytes == 0 {
+		c.MaxFetchBytes = 16 << 20
+	}
+	return c
+}
+
+// ErrNoTable says that the configured table is not there.
+var ErrNoTable = errors.New("table does not exist")
+
+// Open finds the table. It does not change the database and holds no
+// connection.
+func Open(ctx context.Context, db *pgxpool.Pool, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	var schema, name string
+	err := db.QueryRow(ctx, `select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where c.oid = to_regclass($1)`, QuoteTable(cfg.Table)).Scan(&schema, &name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("open %s: %w: run `omnibox migrate up`", cfg.Table, ErrNoTable)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", cfg.Table, err)
+	}
+	s := &Store{db: db, cfg: cfg, table: schema + "." + name}
+	return s, s.loadStatements(pgx.Identifier{schema, name}.Sanitize())
+}
+
+// QuoteTable quotes a table name that may have a schema: a.b becomes "a"."b".
+func QuoteTable(table string) string {
+	return pgx.Identifier(strings.Split(table, ".")).Sanitize()
+}
+
+// loadStatements reads sql/*.sql and puts the table's name in.
+func (s *Store) loadStatements(quoted string) error {
+	entries, err := files.ReadDir("sql")
+	if err != nil {
+		return err
+	}
+	put := strings.NewReplacer("{{table}}", quoted)
+	s.sql = make(map[string]string, len(entries))
+	for _, e := range entries {
+		text, err := files.ReadFile("sql/" + e.Name())
+		if err != nil {
+			return err
+		}
+		s.sql[strings.TrimSuffix(e.Name(), ".sql")] = put.Replace(string(text))
+	}
+	return nil
+}
