@@ -25,9 +25,10 @@ type Claim interface {
 	Deadline() time.Time
 	// Fetch returns at most n due events, those of one key in order of seq,
 	// leaving out held keys. It goes on behind the last event it returned: an
-	// event comes twice only after Rewind. It takes no lock that outlives it.
-	// ErrPaused while the pipeline is paused.
-	Fetch(ctx context.Context, n int) ([]Event, error)
+	// event comes twice only after Rewind. More says that others may be due
+	// behind these, so that an idle owner knows when it has reached the end. It
+	// takes no lock that outlives it. ErrPaused while the pipeline is paused.
+	Fetch(ctx context.Context, n int) (events []Event, more bool, err error)
 	// Rewind makes the next Fetch start from the first due event again, so
 	// that it sees late commits, released events, and keys set free.
 	Rewind()
