@@ -21,11 +21,14 @@ const (
 	Stop
 )
 
+// DefaultStepTimeout bounds one run of a step that names no timeout.
+const DefaultStepTimeout = 30 * time.Second
+
 // Spec names and bounds a step.
 type Spec struct {
 	// Name is shown to people: in metrics, errors, and the Temporal UI.
 	Name string
-	// Timeout of one run. Defaults to 30 s.
+	// Timeout of one run. Defaults to DefaultStepTimeout.
 	Timeout time.Duration
 	// Long makes the step an activity of its own in the workflow lane.
 	Long bool
@@ -36,17 +39,18 @@ type Spec struct {
 // event that later steps see, except ID, Topic and Key. An error means what
 // its omnibox.Class says.
 //
-// Events of one batch pass a step one after the other; different batches may
-// pass it at the same time.
+// Events of one claim pass a step one after the other; other claims use the
+// same step at the same time. A run that outlives its timeout is given up on:
+// what it still does to the event is not seen.
 type Step interface {
 	Spec() Spec
 	Run(ctx context.Context, e *omnibox.Event) (Result, error)
 }
 
 // Finisher is a Step that wants to know how each event ended. Finish is called
-// once the outcome is in the row.
+// once the outcome is in the row; took is the time since the event was fetched.
 type Finisher interface {
-	Finish(ctx context.Context, o omnibox.Outcome)
+	Finish(ctx context.Context, o omnibox.Outcome, took time.Duration)
 }
 
 // Handler does the work of a pipeline: it publishes, or applies.

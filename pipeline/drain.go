@@ -1,0 +1,200 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// Reason says why a drain ended.
+type Reason string
+
+// The reasons.
+const (
+	// Calm: nothing was due for as long as the drain lingers.
+	Calm Reason = "calm"
+	// SliceOver: its time is up; there may be more.
+	SliceOver Reason = "slice over"
+	// Stopped: the worker shuts down.
+	Stopped Reason = "stopped"
+	// StepStop: a step asked for the end of the batch.
+	StepStop Reason = "stopped by a step"
+	// Paused: a person has paused the pipeline.
+	Paused Reason = "paused"
+	// LeaseLost: another owner has the slots.
+	LeaseLost Reason = "lease lost"
+	// Unreachable: the destination is down and the breaker open.
+	Unreachable Reason = "destination unreachable"
+)
+
+// Drain says what to work off and for how long.
+type Drain struct {
+	// Slots asked for; those that others hold are taken as they become free.
+	Slots []int
+	// Slice is how long the drain lasts at most.
+	Slice time.Duration
+	// Linger is how long it stays when nothing is due, so that an event
+	// written in that time does not wait for a new drain.
+	Linger time.Duration
+	// Stop ends the drain in order: what is being handled is settled.
+	Stop <-chan struct{}
+	// Wake blocks until something may be due in one of Slots, or ctx ends.
+	Wake func(ctx context.Context) error
+	// Count receives every change of the counts, if set. It must not block.
+	Count func(Counts)
+}
+
+// Counts of a drain.
+type Counts struct {
+	Fetched, Completed, Skipped, Retried, Dead, Released int64
+}
+
+// Report is what a drain did.
+type Report struct {
+	Reason Reason
+	Counts
+}
+
+// batch is what one read brought.
+type batch struct {
+	read   int
+	at     time.Time
+	events []*omnibox.Event
+}
+
+// decided is a batch with its outcomes.
+type decided struct {
+	batch
+	outcomes []omnibox.Outcome
+}
+
+// drain is one running Drain: three stages that overlap, each its own
+// goroutine, joined by channels without buffer, so that at most three batches
+// are in hand.
+type drain struct {
+	*Pipeline
+	Drain
+	claim   omnibox.Claim
+	hand    *inHand
+	kick    chan struct{} // look again from the start
+	stop    context.CancelCauseFunc
+	stopped context.Context // no new batch is read or handled once it is done
+	mu      sync.Mutex
+	counts  Counts
+}
+
+// ended is a Reason as the cause of a context.
+type ended struct{ reason Reason }
+
+func (e ended) Error() string { return string(e.reason) }
+
+// Drain works off what is due in the slots until one of the reasons to end.
+// It blocks for at most Slice plus the time to settle what is in hand. Events
+// that were not handled are left as they were. The error is of the database or
+// of ctx; a lost lease and an unreachable destination are reasons, not errors.
+func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
+	claim, err := p.Fetch.Claim(ctx, in.Slots)
+	if errors.Is(err, omnibox.ErrPaused) {
+		return Report{Reason: Paused}, nil
+	}
+	if err != nil {
+		return Report{}, fmt.Errorf("claim slots: %w", err)
+	}
+	stopped, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	d := &drain{Pipeline: p, Drain: in, claim: claim, hand: newInHand(), kick: make(chan struct{}, 1), stop: stop, stopped: stopped}
+	d.run(ctx)
+	// the claim is given back even when ctx has ended: others need not wait
+	if err := claim.Release(context.WithoutCancel(ctx)); err != nil {
+		p.Log.Warn("release claim", slog.Any("error", err))
+	}
+	report := Report{Counts: d.counts}
+	cause := context.Cause(stopped)
+	if e, ok := errors.AsType[ended](cause); ok {
+		report.Reason = e.reason
+		return report, nil
+	}
+	return report, cause
+}
+
+func (d *drain) run(ctx context.Context) {
+	work := make(chan batch)
+	done := make(chan decided)
+	var stages, watch sync.WaitGroup
+	watch.Go(func() { d.watch(ctx) })
+	stages.Go(func() { defer close(work); d.readAll(ctx, work) })
+	stages.Go(func() { defer close(done); d.handleAll(ctx, work, done) })
+	stages.Go(func() { d.settleAll(ctx, done) })
+	stages.Wait()
+	d.stop(ended{Calm}) // if no stage gave another reason, and for the watch
+	watch.Wait()
+}
+
+// watch extends the claim and ends the drain when its time is up.
+func (d *drain) watch(ctx context.Context) {
+	slice := time.NewTimer(d.Slice)
+	defer slice.Stop()
+	extend := time.NewTicker(d.extendEvery())
+	defer extend.Stop()
+	for {
+		select {
+		case <-d.stopped.Done():
+			return
+		case <-slice.C:
+			d.stop(ended{SliceOver})
+		case <-d.Stop:
+			d.stop(ended{Stopped})
+		case <-extend.C:
+			before := len(d.claim.Slots())
+			d.extend(ctx)
+			extend.Reset(d.extendEvery())
+			if len(d.claim.Slots()) > before {
+				d.lookAgain()
+			}
+		}
+	}
+}
+
+// extendEvery is a third of the lease; while slots are missing, it asks for
+// them more often.
+func (d *drain) extendEvery() time.Duration {
+	if len(d.claim.Slots()) < len(d.Slots) {
+		return min(time.Second, d.Lease/3)
+	}
+	return d.Lease / 3
+}
+
+func (d *drain) extend(ctx context.Context) {
+	err := d.claim.Extend(ctx)
+	switch {
+	case err == nil:
+	case errors.Is(err, omnibox.ErrLeaseLost):
+		d.stop(ended{LeaseLost})
+	case errors.Is(err, omnibox.ErrPaused):
+		d.stop(ended{Paused})
+	default: // the claim ends by itself if this goes on
+		d.Log.Warn("extend lease", slog.Any("error", err))
+	}
+}
+
+func (d *drain) lookAgain() {
+	select {
+	case d.kick <- struct{}{}:
+	default:
+	}
+}
+
+// count adds up and tells.
+func (d *drain) count(add func(*Counts)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	add(&d.counts)
+	if d.Count != nil {
+		d.Count(d.counts)
+	}
+}

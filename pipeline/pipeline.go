@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// Config of a Pipeline. Fetch, Commit and Handler are required.
+type Config struct {
+	// Name of the pipeline, in logs and metrics.
+	Name   string
+	Fetch  omnibox.FetchStrategy
+	Commit omnibox.CommitStrategy
+	// Steps run before the handler, in this order.
+	Steps   []Step
+	Handler Handler
+	// Breaker of the handler's destination; pipelines with the same
+	// destination share it. Defaults to one of its own.
+	Breaker *Breaker
+	Retry   Retry
+	// Batch is how many events are fetched, handled and settled together.
+	// Defaults to 500.
+	Batch int
+	// Lease is how long a claim lasts; it is extended at a third of it.
+	// Defaults to 15 s.
+	Lease time.Duration
+	Log   *slog.Logger
+}
+
+// Pipeline moves the events of one box. It is safe for concurrent use: several
+// drains of different slots run at once.
+type Pipeline struct {
+	Config
+	steps     []step
+	finishers []Finisher
+}
+
+// Defaults of a Config.
+const (
+	DefaultBatch = 500
+	DefaultLease = 15 * time.Second
+)
+
+// New builds a pipeline.
+func New(cfg Config) *Pipeline {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Batch == 0 {
+		cfg.Batch = DefaultBatch
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = DefaultLease
+	}
+	if cfg.Breaker == nil {
+		cfg.Breaker = NewBreaker(cfg.Name, cfg.Handler.Probe, cfg.Log)
+	}
+	p := &Pipeline{Config: cfg}
+	for _, s := range cfg.Steps {
+		p.steps = append(p.steps, newStep(s, cfg.Log))
+		if f, ok := s.(Finisher); ok {
+			p.finishers = append(p.finishers, f)
+		}
+	}
+	return p
+}

@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// step is a Step with its Spec read once.
+type step struct {
+	Step
+	Spec
+	log *slog.Logger
+}
+
+func newStep(s Step, log *slog.Logger) step {
+	spec := s.Spec()
+	if spec.Timeout == 0 {
+		spec.Timeout = DefaultStepTimeout
+	}
+	return step{Step: s, Spec: spec, log: log}
+}
+
+type stepDone struct {
+	event  omnibox.Event
+	result Result
+	err    error
+}
+
+// run gives the step a copy of the event and takes over what it changed, so
+// that a run which outlives its timeout cannot touch the event any more.
+func (s step) run(ctx context.Context, e *omnibox.Event) (Result, error) {
+	timedOut := omnibox.Transient(fmt.Errorf("step %s timed out after %s", s.Name, s.Timeout))
+	stepCtx, cancel := context.WithTimeoutCause(ctx, s.Timeout, timedOut)
+	defer cancel()
+	done := make(chan stepDone, 1)
+	go func() { done <- s.try(stepCtx, *e) }()
+	select {
+	case d := <-done:
+		// the step may have seen the deadline first and called it by its own name
+		if d.err != nil && stepCtx.Err() != nil {
+			return Stop, context.Cause(stepCtx)
+		}
+		if d.err != nil {
+			return d.result, fmt.Errorf("step %s: %w", s.Name, d.err)
+		}
+		d.event.ID, d.event.Topic, d.event.Key = e.ID, e.Topic, e.Key
+		*e = d.event
+		return d.result, nil
+	case <-stepCtx.Done():
+		return Stop, context.Cause(stepCtx)
+	}
+}
+
+func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
+	defer func() {
+		if r := recover(); r != nil {
+			// what was thrown may hold the payload: its type is all that is told
+			s.log.Error("step panicked", slog.String("step", s.Name), slog.String("event", e.ID.String()),
+				slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+			d.err = omnibox.Transient(fmt.Errorf("panicked with a %T", r))
+		}
+	}()
+	d.result, d.err = s.Run(ctx, &e)
+	d.event = e
+	return d
+}
+
+// runSteps takes one event through all steps.
+func (p *Pipeline) runSteps(ctx context.Context, e *omnibox.Event) (Result, error) {
+	for _, s := range p.steps {
+		if result, err := s.run(ctx, e); err != nil || result != Next {
+			return result, err
+		}
+	}
+	return Next, nil
+}
+
+// runBatch takes events, given in order, through steps and handler, and gives
+// one outcome for each in the same order. Once an event of a key does not
+// succeed, later ones of the key are released untried. Stop says that a step
+// asked for the end of the batch.
+func (p *Pipeline) runBatch(ctx context.Context, events []*omnibox.Event) (outcomes []omnibox.Outcome, stop bool) {
+	outcomes = make([]omnibox.Outcome, len(events))
+	ready := make([]*omnibox.Event, 0, len(events))
+	at := make([]int, 0, len(events))
+	var behind map[omnibox.OrderKey]bool
+	block := func(e *omnibox.Event) {
+		if behind == nil {
+			behind = map[omnibox.OrderKey]bool{}
+		}
+		behind[e.OrderKey()] = true
+	}
+	for i, e := range events {
+		if stop || behind[e.OrderKey()] {
+			outcomes[i] = p.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
+			continue
+		}
+		result, err := p.runSteps(ctx, e)
+		switch {
+		case err != nil:
+			outcomes[i] = p.Retry.Decide(e, err, time.Now())
+			block(e)
+		case result == Skip:
+			outcomes[i] = omnibox.Outcome{Event: e, Verdict: omnibox.Skipped, Attempts: e.Attempts}
+		case result == Stop:
+			stop = true
+			outcomes[i] = p.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
+		default:
+			ready, at = append(ready, e), append(at, i)
+		}
+	}
+	if len(ready) == 0 {
+		return outcomes, stop
+	}
+	now := time.Now()
+	for i, err := range p.Handler.Handle(ctx, ready) {
+		outcomes[at[i]] = p.Retry.Decide(ready[i], err, now)
+		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
+			p.Breaker.Trip(Redact(err.Error(), ready[i]))
+		}
+	}
+	return outcomes, stop
+}

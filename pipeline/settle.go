@@ -1,0 +1,179 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// errLeaseOver stops the handler when the lease ends under it.
+var errLeaseOver = fmt.Errorf("lease ends: %w", context.DeadlineExceeded)
+
+// MaxFetches is how many deliveries an event may begin alone before it is
+// taken for what kills its worker.
+const MaxFetches = 5
+
+// handleAll takes batches through the steps and the handler, one after the
+// other: what is behind a batch is sent only when the batch has been decided.
+func (d *drain) handleAll(ctx context.Context, work <-chan batch, done chan<- decided) {
+	for b := range work {
+		out := decided{batch: b}
+		for len(b.events) > 0 {
+			var group []*omnibox.Event
+			group, b.events = nextGroup(b.events)
+			free, behind := d.hand.split(b.read, group)
+			outcomes := d.released(behind)
+			outcomes = append(outcomes, d.handle(ctx, free)...)
+			d.hand.decided(outcomes)
+			out.outcomes = append(out.outcomes, outcomes...)
+		}
+		done <- out
+	}
+}
+
+// nextGroup cuts off what may be handled together: an event that was under
+// suspicion before runs alone.
+func nextGroup(events []*omnibox.Event) (group, rest []*omnibox.Event) {
+	if events[0].Fetches > 0 {
+		return events[:1], events[1:]
+	}
+	n := 1
+	for n < len(events) && events[n].Fetches == 0 {
+		n++
+	}
+	return events[:n], events[n:]
+}
+
+// handle handles events that may go together. When the drain is stopping, or
+// the lease no longer covers the work, it releases them untouched.
+func (d *drain) handle(ctx context.Context, events []*omnibox.Event) []omnibox.Outcome {
+	if len(events) == 0 {
+		return nil
+	}
+	deadline := d.claim.Deadline()
+	if !time.Now().Before(deadline) {
+		d.stop(ended{LeaseLost})
+	}
+	if _, open := d.Breaker.Open(); open {
+		d.stop(ended{Unreachable})
+	}
+	if d.stopped.Err() != nil {
+		return d.released(events)
+	}
+	alone := events[0].Fetches > 0
+	if err := d.markSuspects(ctx, events); err != nil {
+		d.stop(reasonOf(err))
+		return d.released(events)
+	}
+	if alone && events[0].Fetches > MaxFetches {
+		return []omnibox.Outcome{poison(events[0])}
+	}
+	sendCtx, cancel := context.WithDeadlineCause(ctx, deadline, errLeaseOver)
+	defer cancel()
+	outcomes, stop := d.runBatch(sendCtx, events)
+	if stop {
+		d.stop(ended{StepStop})
+	}
+	if _, open := d.Breaker.Open(); open {
+		d.stop(ended{Unreachable})
+	}
+	return outcomes
+}
+
+// markSuspects counts the fetch of those events that may have ended a worker,
+// before they are handled: if this worker ends as well, the count tells.
+func (d *drain) markSuspects(ctx context.Context, events []*omnibox.Event) error {
+	var suspects []*omnibox.Event
+	for _, e := range events {
+		if e.Suspect {
+			suspects = append(suspects, e)
+		}
+	}
+	if len(suspects) == 0 {
+		return nil
+	}
+	return d.claim.Mark(ctx, suspects)
+}
+
+func poison(e *omnibox.Event) omnibox.Outcome {
+	return omnibox.Outcome{
+		Event: e, Verdict: omnibox.Dead, Class: omnibox.ClassPoison, Attempts: e.Attempts,
+		Error: fmt.Sprintf("its worker ended %d times while handling it", MaxFetches),
+	}
+}
+
+func (d *drain) released(events []*omnibox.Event) []omnibox.Outcome {
+	outcomes := make([]omnibox.Outcome, 0, len(events))
+	for _, e := range events {
+		outcomes = append(outcomes, omnibox.Outcome{Event: e, Verdict: omnibox.Released, Attempts: e.Attempts})
+	}
+	return outcomes
+}
+
+// settleAll records what was decided, behind the handling of the next batch.
+func (d *drain) settleAll(ctx context.Context, done <-chan decided) {
+	for b := range done {
+		if err := d.commit(ctx, b.outcomes); err != nil {
+			d.stop(reasonOf(err))
+			continue // the rest is tried too: some slots may still be ours
+		}
+		if d.hand.settled(b.outcomes) {
+			d.lookAgain()
+		}
+		d.finish(ctx, b)
+	}
+}
+
+// commit tries until the outcomes are in the database or the lease is over.
+// It goes on when ctx ends: what was sent should not be sent again.
+func (d *drain) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	const first, most = 50 * time.Millisecond, time.Second
+	ctx = context.WithoutCancel(ctx)
+	for delay := first; ; delay = min(2*delay, most) {
+		tryCtx, cancel := context.WithTimeoutCause(ctx, d.Lease, errLeaseOver)
+		err := d.Commit.Commit(tryCtx, outcomes)
+		cancel()
+		if err == nil || errors.Is(err, omnibox.ErrLeaseLost) {
+			return err
+		}
+		if omnibox.ClassOf(err) != omnibox.ClassUnreachable || !time.Now().Add(delay).Before(d.claim.Deadline()) {
+			return fmt.Errorf("settle %d events: %w", len(outcomes), err)
+		}
+		d.Log.Warn("settle, trying again", slog.Any("error", err), slog.Duration("after", delay))
+		time.Sleep(delay)
+	}
+}
+
+// finish counts and tells the steps that asked.
+func (d *drain) finish(ctx context.Context, b decided) {
+	d.count(func(c *Counts) {
+		for _, o := range b.outcomes {
+			switch o.Verdict {
+			case omnibox.Completed:
+				c.Completed++
+			case omnibox.Skipped:
+				c.Skipped++
+			case omnibox.Retry:
+				c.Retried++
+			case omnibox.Dead:
+				c.Dead++
+			case omnibox.Released:
+				c.Released++
+			}
+		}
+	})
+	took := time.Since(b.at)
+	for _, o := range b.outcomes {
+		if o.Verdict == omnibox.Retry || o.Verdict == omnibox.Dead {
+			d.Log.Warn("event failed", slog.String("event", o.Event.ID.String()), slog.String("verdict", string(o.Verdict)),
+				slog.String("class", string(o.Class)), slog.Int("attempts", o.Attempts), slog.String("error", o.Error))
+		}
+		for _, f := range d.finishers {
+			f.Finish(ctx, o, took)
+		}
+	}
+}
