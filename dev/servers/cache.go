@@ -111,6 +111,7 @@ func untarURL(ctx context.Context, url, name, dest string) error {
 	if err != nil {
 		return err
 	}
+	defer http.DefaultClient.CloseIdleConnections() // for programs that look for leaks
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", url, resp.Status)

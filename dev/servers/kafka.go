@@ -181,6 +181,10 @@ func (k *Kafka) properties(o KafkaOptions) ([]byte, error) {
 		"share.coordinator.state.topic.replication.factor": "1",
 		"share.coordinator.state.topic.min.isr":            "1",
 		"group.initial.rebalance.delay.ms":                 "0",
+		// After a crash a broker may not register again before its last session has
+		// expired, which by default takes nine seconds.
+		"broker.session.timeout.ms":    "4000",
+		"broker.heartbeat.interval.ms": "500",
 	})
 	maps.Copy(props, o.Properties)
 	return renderProperties(props), nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -78,6 +79,7 @@ func fetchPostgres(ctx context.Context, version string, as credential, progress 
 		if err != nil {
 			return err
 		}
+		defer http.DefaultClient.CloseIdleConnections() // the library's; for programs that look for leaks
 		scratch := filepath.Join(dir, ".scratch")
 		err = embedded.NewDatabase(embedded.DefaultConfig().
 			Version(embedded.PostgresVersion(version)).

@@ -34,7 +34,11 @@ func TestPostgresSurvivesRestartAndCrash(t *testing.T) {
 	p := startPostgres(t, servers.PostgresOptions{
 		Dir: t.TempDir(), Progress: os.Stderr, Settings: map[string]string{"fsync": "on", "max_connections": "50"},
 	})
-	require.Equal(t, 1, queryInt(t, p.URL(), "create table kept (n int); insert into kept values (1) returning n"))
+	conn, err := pgx.Connect(t.Context(), p.URL())
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "create table kept as select 1 as n")
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
 	require.Equal(t, 50, queryInt(t, p.URL(), "select current_setting('max_connections')::int"))
 
 	url, pid := p.URL(), p.Pid()
@@ -45,7 +49,7 @@ func TestPostgresSurvivesRestartAndCrash(t *testing.T) {
 
 	require.NoError(t, p.Kill())
 	require.Zero(t, p.Pid())
-	_, err := pgx.Connect(t.Context(), url)
+	_, err = pgx.Connect(t.Context(), url)
 	require.Error(t, err)
 	require.NoError(t, p.Start(t.Context()))
 	require.Equal(t, 1, queryInt(t, url, "select n from kept"))

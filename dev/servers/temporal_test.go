@@ -1,6 +1,7 @@
 package servers_test
 
 import (
+	"log/slog"
 	"net/http"
 	"os"
 	"testing"
@@ -10,8 +11,6 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
-
-	"log/slog"
 
 	"github.com/omnibox-go/omnibox/dev/servers"
 )
@@ -38,6 +37,7 @@ func TestTemporalKeepsItsStateOverARestart(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
 
 	c := dialTemporal(t, s.Address(), "orders")
 	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "kept", TaskQueue: "nobody"}, "Some")
