@@ -1,5 +1,4 @@
--- +goose Up
-create schema if not exists omnibox;
+-- What omnibox keeps beside the tables that it relays. The schema is there.
 
 -- which database this is: workers compare it with what a poller was started for
 create table omnibox.identity (
@@ -74,3 +73,30 @@ create table omnibox.dead_letters (
 );
 create unique index dead_letters_open on omnibox.dead_letters (table_name, event_id, event_created_at) where state = 'open';
 create index dead_letters_recent on omnibox.dead_letters (table_name, last_at desc);
+
+-- Tells listeners which slots have new rows: one notification a statement, none
+-- while the box is quiet. It belongs to the migrating role, so that a producer
+-- needs no right in this schema.
+create function omnibox.notify_insert() returns trigger
+	language plpgsql security definer set search_path = pg_catalog, pg_temp as
+$$
+declare
+	woken text;
+begin
+	perform from omnibox.boxes b
+	where b.table_name = tg_argv[0] and b.notify and b.quiet_until <= clock_timestamp();
+	if not found then
+		return null;
+	end if;
+	select case when count(*) > 20 then '*' else string_agg(s.slot::text, ',') end into woken
+	from (
+		select distinct hashtextextended(i.partition_key, hashtextextended(i.topic, 0)) & 63 as slot
+		from inserted i
+		where i.status = 'pending' and i.scheduled_at - i.created_at <= interval '1 second'
+	) s;
+	if woken is not null then
+		perform pg_notify('omnibox_' || tg_relid, woken);
+	end if;
+	return null;
+end
+$$;

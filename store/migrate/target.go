@@ -1,0 +1,166 @@
+package migrate
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed core/*.sql outbox/*.sql
+var files embed.FS
+
+// DefaultTable is omni-box's.
+const DefaultTable = "outbox_events"
+
+// maxName is how long an identifier may be, in bytes; Postgres cuts the rest
+// off without an error, so that two names become one.
+const maxName = 63
+
+// core is the target that all tables share.
+const core = "core"
+
+// script is one version of a target.
+type script struct {
+	version int64
+	name    string
+	files   []string
+}
+
+var coreScripts = []script{
+	{1, "omnibox", []string{"core/00001_omnibox.sql"}},
+	{2, "enqueue", []string{"core/00002_enqueue.sql"}},
+}
+
+var tableScripts = []script{
+	{1, "table", []string{"outbox/00001_table.sql", "outbox/00001_indexes.sql", "outbox/00001_register.sql"}},
+}
+
+func newest(scripts []script) int64 { return scripts[len(scripts)-1].version }
+
+// table is a table of events; its methods are what the scripts ask for.
+type table struct {
+	Schema, Name string
+	// Notify says whether inserts wake workers up.
+	Notify bool
+	// Concurrently is the word after "create index" on a table in use.
+	Concurrently string
+	// HasIdempotency says that idempotency keys are unique already.
+	HasIdempotency bool
+}
+
+// Key is the name under which rows of the schema omnibox refer to the table.
+func (t table) Key() string { return t.Schema + "." + t.Name }
+
+// KeyText is Key as an SQL literal.
+func (t table) KeyText() string { return literal(t.Key()) }
+
+// Table is the name in SQL.
+func (t table) Table() string { return pgx.Identifier{t.Schema, t.Name}.Sanitize() }
+
+// Sequence is that of seq, in SQL.
+func (t table) Sequence() string {
+	return pgx.Identifier{t.Schema, fit("", t.Name, "_seq_seq")}.Sanitize()
+}
+
+// SequenceText is Sequence as an SQL literal.
+func (t table) SequenceText() string { return literal(t.Sequence()) }
+
+// Plan is the table with the numbers that pending rows of an adopted table get.
+func (t table) Plan() string {
+	return pgx.Identifier{"omnibox", "numbering_" + hash(t.Key())}.Sanitize()
+}
+
+// Index is the name of an index or trigger, in SQL.
+func (t table) Index(of string) string {
+	return pgx.Identifier{fit("", t.Name, "_"+of)}.Sanitize()
+}
+
+// Constraint is the name of a check, in SQL.
+func (t table) Constraint(rule string) string {
+	return pgx.Identifier{fit("ck_", t.Name, "_"+rule)}.Sanitize()
+}
+
+// versions is where the table's version is kept. The hash tells a.b_c from a_b.c.
+func (t table) versions() string {
+	plain := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(t.Schema+"_"+t.Name), "_")
+	return "omnibox.version_" + plain[:min(len(plain), 40)] + "_" + hash(t.Key())
+}
+
+const coreVersions = "omnibox.version_core"
+
+// fit cuts name so that prefix, name and suffix make one identifier, and keeps
+// cut names apart by a hash.
+func fit(prefix, name, suffix string) string {
+	if len(prefix)+len(name)+len(suffix) <= maxName {
+		return prefix + name + suffix
+	}
+	tail := "_" + hash(name) + suffix
+	return prefix + strings.ToValidUTF8(name[:maxName-len(prefix)-len(tail)], "") + tail
+}
+
+func hash(s string) string {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return fmt.Sprintf("%08x", h.Sum32())
+}
+
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// parseTable splits a name, the schema of which is public unless it has one.
+func parseTable(name, schema string) (table, error) {
+	parts := strings.Split(name, ".")
+	if len(parts) == 1 {
+		parts = []string{schema, name}
+	}
+	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
+		return table{}, fmt.Errorf("table %s: not a name such as outbox_events or app.outbox_events", strconv.Quote(name))
+	}
+	for _, p := range parts {
+		if len(p) > maxName || strings.ContainsRune(p, 0) {
+			return table{}, fmt.Errorf("table %s: a name has at most %d bytes", strconv.Quote(name), maxName)
+		}
+	}
+	if parts[0] == "omnibox" {
+		return table{}, fmt.Errorf("table %s: the schema omnibox is not for tables of events", strconv.Quote(name))
+	}
+	return table{Schema: parts[0], Name: parts[1], Notify: true}, nil
+}
+
+// render fills a script in. Core scripts ask for nothing.
+func render(file string, t table) (string, error) {
+	text, err := fs.ReadFile(files, file)
+	if err != nil {
+		return "", err
+	}
+	tmpl, err := template.New(path.Base(file)).Option("missingkey=error").Parse(string(text))
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := tmpl.Execute(&b, t); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
+// renderAll fills the scripts of one version in, one after the other.
+func renderAll(s script, t table) (string, error) {
+	var all strings.Builder
+	for _, f := range s.files {
+		text, err := render(f, t)
+		if err != nil {
+			return "", fmt.Errorf("render %s: %w", f, err)
+		}
+		all.WriteString(text + "\n")
+	}
+	return all.String(), nil
+}
