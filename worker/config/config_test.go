@@ -1,0 +1,262 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// two is a file with two pipelines, as most have it.
+const two = `
+databases: { main: { url: "${DATABASE_URL}" } }
+brokers:   { kafka: { type: kafka, addresses: ["localhost:9092"] } }
+outboxes:
+  orders: { lease: 30s, batch: 200, behind_failure: skip }
+  orders-eu:
+    table: sales.events
+    filter: { topics: [a, b] }
+`
+
+var databaseURL = []string{"DATABASE_URL=postgres://app:hunter2@db/app?sslpassword=hunter2"}
+
+func TestFileWithDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("omnibox.yaml", []byte(two), databaseURL)
+	require.NoError(t, err)
+	require.Equal(t, "postgres://app:hunter2@db/app?sslpassword=hunter2", c.Databases["main"].URL.Reveal())
+
+	orders := c.Outboxes["orders"]
+	require.Equal(t, 30*time.Second, orders.Lease)
+	require.Equal(t, 200, orders.Batch)
+	require.Equal(t, "skip", orders.BehindFailure)
+	require.Equal(t, "outbox_events", orders.Table)
+	require.Equal(t, Retry{Base: 10 * time.Second, Max: time.Hour}, orders.Retry)
+
+	eu := c.Outboxes["orders-eu"]
+	require.Equal(t, 15*time.Second, eu.Lease)
+	require.Equal(t, []string{"a", "b"}, eu.Filter.Topics)
+	require.Equal(t, "127.0.0.1:9464", c.HTTP.Listen)
+	require.Equal(t, "omnibox", c.Temporal.IDPrefix)
+	require.Nil(t, c.Brokers["kafka"].TLS)
+}
+
+func TestNoFile(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("", nil, []string{
+		"OMNIBOX_DATABASE_URL=postgres://localhost/app",
+		"OMNIBOX_KAFKA_BROKERS=a:9092, b:9092",
+		"OMNIBOX_OUTBOXES_OUTBOX_BATCH=100",
+		"PATH=/bin",
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:9092", "b:9092"}, c.Brokers["kafka"].Addresses)
+	require.Len(t, c.Outboxes, 1)
+	require.Equal(t, 100, c.Outboxes["outbox"].Batch)
+	require.Equal(t, "outbox_events", c.Outboxes["outbox"].Table)
+}
+
+func TestVariablesWinOverTheFile(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("omnibox.yaml", []byte(two), append([]string{
+		"OMNIBOX_OUTBOXES_ORDERS_STEP_TIMEOUT=3s",
+		"OMNIBOX_OUTBOXES_ORDERS_EU_BATCH=7",
+		"OMNIBOX_OUTBOXES_ORDERS_EU_FILTER_TOPICS=x,y",
+		"OMNIBOX_OUTBOXES_ORDERS_EU_FILTER_AGGREGATE_TYPES=order",
+		"OMNIBOX_BROKERS_KAFKA_TLS=true",
+		"OMNIBOX_BROKERS_KAFKA_SASL_USERNAME=u",
+		"OMNIBOX_BROKERS_KAFKA_SASL_PASSWORD=p",
+		"OMNIBOX_DATABASE_URL=postgres://other/app",
+		"OMNIBOX_HTTP_LISTEN=off",
+		"OMNIBOX_LOG_FORMAT=",
+	}, databaseURL...))
+	require.NoError(t, err)
+	require.Equal(t, 3*time.Second, c.Outboxes["orders"].StepTimeout)
+	require.Equal(t, 200, c.Outboxes["orders"].Batch)
+	require.Equal(t, 7, c.Outboxes["orders-eu"].Batch)
+	require.Equal(t, []string{"x", "y"}, c.Outboxes["orders-eu"].Filter.Topics)
+	require.Equal(t, []string{"order"}, c.Outboxes["orders-eu"].Filter.AggregateTypes)
+	require.Len(t, c.Outboxes, 2)
+	require.NotNil(t, c.Brokers["kafka"].TLS)
+	require.Equal(t, "PLAIN", c.Brokers["kafka"].SASL.Mechanism)
+	require.Equal(t, "postgres://other/app", c.Databases["main"].URL.Reveal())
+	require.Empty(t, c.HTTP.Listen)
+	require.Equal(t, "text", c.Log.Format, "an empty variable counts as not set")
+}
+
+func TestForeignVariablesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("omnibox.yaml", []byte(two), append([]string{
+		"OMNIBOX_SERVICE_HOST=10.0.0.1", "OMNIBOX_PORT_9464_TCP_ADDR=10.0.0.1", "OMNIBOX_HTTP_SERVICE_PORT=80",
+		"OMNIBOX_CONFIG=omnibox.yaml", "OMNIBOX_SOMETHING_ELSE=1",
+	}, databaseURL...))
+	require.NoError(t, err)
+}
+
+func TestEveryMistakeAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("omnibox.yaml", []byte(`databases:
+  main: { url: "${NO_SUCH_VARIABLE}" }
+brokers:
+  kafka:
+    adresses: [localhost]
+    sasl: { username: u }
+outboxes:
+  orders:
+    batch: 9000
+    lease: 2s
+    shards: many
+    ordering: yes
+    lane: workflow
+    databse: main
+    broker: rabbit
+    slice: 30
+    filter: { source: x }
+    retry: { base: 2h }
+  Bad_Name: {}
+inboxes:
+  billing: {}
+log: loud
+`), []string{"OMNIBOX_OUTBOXES_ORDERS_BATHC=3", "OMNIBOX_KAFKA_BROKER=x:1", "OMNIBOX_HTTP_LISTEN=nowhere"})
+	require.Equal(t, strings.TrimSpace(`
+omnibox.yaml:2: databases.main.url: the environment has no NO_SUCH_VARIABLE; set it, or give a default: ${NO_SUCH_VARIABLE:-…}
+omnibox.yaml:4: brokers.kafka.addresses: is required: host:port of one or more brokers
+omnibox.yaml:5: brokers.kafka.adresses: no such key; did you mean addresses?
+omnibox.yaml:6: brokers.kafka.sasl.password: is required
+omnibox.yaml:8: outboxes.orders: outboxes Bad_Name and orders share table outbox_events: both need claim: row and a filter
+omnibox.yaml:9: outboxes.orders.batch: 9000 is out of range: 1 to 5000
+omnibox.yaml:10: outboxes.orders.lease: 2s is out of range: 5s to 10m (a lease shorter than publish plus commit is taken over while its owner is still sending)
+omnibox.yaml:11: outboxes.orders.shards: "many" is not a whole number
+omnibox.yaml:12: outboxes.orders.ordering: "yes" is not one of key, none
+omnibox.yaml:13: outboxes.orders.lane: the workflow lane is not available yet: use auto or batch
+omnibox.yaml:14: outboxes.orders.databse: no such key; did you mean database?
+omnibox.yaml:15: outboxes.orders.broker: there is no broker "rabbit"; valid are kafka
+omnibox.yaml:16: outboxes.orders.slice: "30" is not a duration; give a number with its unit, such as 5m
+omnibox.yaml:17: outboxes.orders.filter.source: outbox rows have no source: filter by topics, types or aggregate_types
+omnibox.yaml:18: outboxes.orders.retry: base (2h0m0s) is above max (1h0m0s)
+omnibox.yaml:19: outboxes.Bad_Name: a name has 1 to 40 lower-case letters, digits and dashes
+omnibox.yaml:20: inboxes: inboxes are not supported yet: leave the section out
+omnibox.yaml:22: log: is a section with keys, not a single value
+OMNIBOX_KAFKA_BROKER: no such key; did you mean OMNIBOX_KAFKA_BROKERS?
+OMNIBOX_OUTBOXES_ORDERS_BATHC: no such key; did you mean OMNIBOX_OUTBOXES_ORDERS_BATCH?
+OMNIBOX_HTTP_LISTEN: http.listen: "nowhere" is not host:port`), err.Error())
+}
+
+// trap: 9
+func TestLeaseShorterThanPublishAndCommitIsRefused(t *testing.T) {
+	t.Parallel()
+	for lease, ok := range map[string]bool{"4999ms": false, "5s": true, "10m": true, "11m": false} {
+		_, err := Parse("f", []byte(two), append([]string{"OMNIBOX_OUTBOXES_ORDERS_LEASE=" + lease}, databaseURL...))
+		if ok {
+			require.NoError(t, err, lease)
+			continue
+		}
+		require.ErrorContains(t, err, "a lease shorter than publish plus commit", lease)
+	}
+}
+
+func TestTwoPipelinesOnOneTable(t *testing.T) {
+	t.Parallel()
+	file := func(a, b string) string {
+		return "databases: {main: {url: postgres://h/d}}\nbrokers: {kafka: {addresses: [\"h:1\"]}}\noutboxes:\n  a: " + a + "\n  b: " + b
+	}
+	for name, tt := range map[string]struct {
+		a, b string
+		ok   bool
+	}{
+		"both by row, filtered": {"{claim: row, filter: {topics: [x]}}", "{claim: row, table: public.outbox_events, filter: {topics: [y]}}", true},
+		"one not filtered":      {"{claim: row, filter: {topics: [x]}}", "{claim: row}", false},
+		"one by shard":          {"{claim: row, filter: {topics: [x]}}", "{filter: {topics: [y]}}", false},
+		"different tables":      {"{}", "{table: other}", true},
+	} {
+		_, err := Parse("f", []byte(file(tt.a, tt.b)), nil)
+		if tt.ok {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, "both need claim: row and a filter", name)
+	}
+}
+
+func TestYAMLForms(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("f", []byte(`---
+databases:
+  main: &db
+    url: postgres://h/$${notvar}/${D:-dflt}
+brokers: { kafka: { addresses: [ "${KAFKA_HOST:-localhost}:9092" ], tls: } }
+outboxes:
+  a: &a
+    batch: ${BATCH}
+    table: one
+  b:
+    <<: *a
+    table: two
+  c:
+`), []string{"BATCH=42"})
+	require.NoError(t, err)
+	require.Equal(t, "postgres://h/${notvar}/dflt", c.Databases["main"].URL.Reveal())
+	require.Equal(t, 42, c.Outboxes["b"].Batch)
+	require.Equal(t, "two", c.Outboxes["b"].Table)
+	require.Equal(t, "one", c.Outboxes["a"].Table)
+	require.Equal(t, 500, c.Outboxes["c"].Batch)
+	require.NotNil(t, c.Brokers["kafka"].TLS)
+}
+
+func TestBrokenYAMLNamesTheLineAndShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"syntax":    "databases:\n  main: { url: postgres://u:hunter2@h/d\nx",
+		"duplicate": "databases:\n  main: { url: postgres://u:hunter2@h/d }\n  main: {}\n",
+		"list":      "- a\n- b\n",
+		"two":       "databases: {}\n---\nbrokers: {}\n",
+		"scalar":    "hello\n",
+	} {
+		_, err := Parse("omnibox.yaml", []byte(text), nil)
+		require.ErrorContains(t, err, "omnibox.yaml:", name)
+		require.NotContains(t, err.Error(), "hunter2", name)
+	}
+}
+
+func TestSecretsAreNeverShown(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("f", []byte(two), append([]string{
+		"OMNIBOX_BROKERS_KAFKA_SASL_USERNAME=u", "OMNIBOX_BROKERS_KAFKA_SASL_PASSWORD=hunter2",
+		"OMNIBOX_DATABASES_OLD_URL=host=db user=app password=hunter2",
+	}, databaseURL...))
+	require.NoError(t, err)
+	shown, err := c.YAML()
+	require.NoError(t, err)
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).InfoContext(t.Context(), "config", slog.Any("databases", c.Databases["main"].URL))
+	for _, text := range []string{string(shown), log.String(), fmt.Sprintf("%v %+v %#v", *c, *c, *c)} {
+		require.NotContains(t, text, "hunter2")
+	}
+	require.Contains(t, string(shown), "postgres://app:xxxxx@db/app")
+
+	again, err := Parse("effective.yaml", shown, nil)
+	require.NoError(t, err, "what is shown is a valid file")
+	require.Equal(t, c.Outboxes, again.Outboxes)
+}
+
+func TestDatabasesAloneForTheCommandLine(t *testing.T) {
+	t.Setenv("OMNIBOX_DATABASE_URL", "postgres://localhost/app")
+	t.Setenv("OMNIBOX_KAFKA_BROKERS", "")
+	_, err := Load("")
+	require.ErrorContains(t, err, `there is no broker "kafka": add a section brokers, or set OMNIBOX_KAFKA_BROKERS`)
+	_, err = LoadDatabases("")
+	require.NoError(t, err)
+	_, err = LoadDatabases("/no/such/file")
+	require.ErrorContains(t, err, "read configuration: open /no/such/file")
+}
+
+func FuzzParseNeverPanics(f *testing.F) {
+	f.Add(two)
+	f.Add("a: &a [*a]\n<<: 1\n? {}: b")
+	f.Fuzz(func(_ *testing.T, text string) {
+		_, _ = Parse("f", []byte(text), databaseURL)
+	})
+}

@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+)
+
+// validate finds what is wrong between keys, except where a problem is known
+// already.
+func (c *Config) validate(known problems) problems {
+	v := validator{origins: c.origins, known: known}
+	for _, name := range slices.Sorted(maps.Keys(c.Databases)) {
+		v.require(join("databases", name)+".url", c.Databases[name].URL.Reveal())
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Brokers)) {
+		v.broker(join("brokers", name), c.Brokers[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Outboxes)) {
+		v.outbox(join("outboxes", name), c.Outboxes[name], c)
+	}
+	v.shared(c)
+	if c.HTTP.Listen != "" {
+		v.address("http.listen", c.HTTP.Listen)
+	}
+	if c.Temporal.Address != "" {
+		v.address("temporal.address", c.Temporal.Address)
+	}
+	return v.problems
+}
+
+type validator struct {
+	origins  origins
+	known    problems
+	problems problems
+}
+
+func (v *validator) problem(path, format string, args ...any) {
+	if slices.ContainsFunc(v.known, func(p *Problem) bool { return p.Path != "" && p.Path == path }) {
+		return
+	}
+	v.problems = append(v.problems, &Problem{Where: v.origins.of(path), Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+func (v *validator) require(path, value string) {
+	if strings.TrimSpace(value) == "" {
+		v.problem(path, "is required")
+	}
+}
+
+func (v *validator) address(path, value string) {
+	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
+		v.problem(path, "%q is not host:port", value)
+	}
+}
+
+func (v *validator) broker(path string, b Broker) {
+	if len(b.Addresses) == 0 {
+		v.problem(path+".addresses", "is required: host:port of one or more brokers")
+	}
+	for _, a := range b.Addresses {
+		v.address(path+".addresses", a)
+	}
+	if b.TLS != nil && (b.TLS.Cert == "") != (b.TLS.Key == "") {
+		v.problem(path+".tls", "cert and key go together: set both or neither")
+	}
+	if b.SASL != nil {
+		v.require(path+".sasl.username", b.SASL.Username)
+		v.require(path+".sasl.password", b.SASL.Password.Reveal())
+	}
+}
+
+func (v *validator) outbox(path string, o Outbox, c *Config) {
+	if _, ok := c.Databases[o.Database]; !ok {
+		v.missing(path+".database", "database", o.Database, slices.Collect(maps.Keys(c.Databases)), "OMNIBOX_DATABASE_URL")
+	}
+	if _, ok := c.Brokers[o.Broker]; !ok {
+		v.missing(path+".broker", "broker", o.Broker, slices.Collect(maps.Keys(c.Brokers)), "OMNIBOX_KAFKA_BROKERS")
+	}
+	if o.Lane == "workflow" {
+		v.problem(path+".lane", "the workflow lane is not available yet: use auto or batch")
+	}
+	if o.Retry.Base > o.Retry.Max {
+		v.problem(path+".retry", "base (%s) is above max (%s)", o.Retry.Base, o.Retry.Max)
+	}
+}
+
+func (v *validator) missing(path, what, name string, have []string, variable string) {
+	if len(have) == 0 {
+		v.problem(path, "there is no %s %q: add a section %ss, or set %s", what, name, what, variable)
+		return
+	}
+	v.problem(path, "there is no %s %q; %s", what, name, suggest(name, have))
+}
+
+// shared refuses two pipelines on one table that would take each other's
+// events.
+func (v *validator) shared(c *Config) {
+	first := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Outboxes)) {
+		o := c.Outboxes[name]
+		table := o.Database + "/" + strings.TrimPrefix(o.Table, "public.")
+		other, taken := first[table]
+		if !taken {
+			first[table] = name
+			continue
+		}
+		for _, each := range []string{other, name} {
+			if o := c.Outboxes[each]; o.Claim != "row" || o.Filter.Empty() {
+				v.problem(join("outboxes", each),
+					"outboxes %s and %s share table %s: both need claim: row and a filter", other, name, o.Table)
+			}
+		}
+	}
+}
