@@ -40,16 +40,14 @@ func (p *Pipeline) WaitDue(ctx context.Context, in Wait) (bool, error) {
 	}()
 	for {
 		due, err := p.look(ctx, in)
-		if due || err == nil && ctx.Err() == nil {
-			if due {
-				return true, nil
-			}
-			continue
-		}
-		if errors.Is(context.Cause(ctx), errWaited) {
+		switch {
+		case due:
+			return true, nil
+		case errors.Is(context.Cause(ctx), errWaited):
 			return false, nil
+		case err != nil:
+			return false, err
 		}
-		return false, err
 	}
 }
 

@@ -1,0 +1,161 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/pipeline"
+)
+
+// Relay is the family of activities that work for the pollers of one pipeline.
+type Relay struct {
+	Pipeline *pipeline.Pipeline
+	Rows     Rows
+	// Database identifies the database that the pipeline's table is in.
+	Database string
+	// Shards is how many pollers share the slots.
+	Shards int
+	// LongPoll is how long Fetch waits at most.
+	LongPoll time.Duration
+	// Slice and Linger are those of pipeline.Drain.
+	Slice, Linger time.Duration
+}
+
+// Rows is what the activities ask of the table beside the pipeline's own ports.
+type Rows interface {
+	// Due gives those of slots in which something is due.
+	Due(ctx context.Context, slots []int) ([]int, error)
+	// Wake blocks until something may be due in slots, or ctx ends.
+	Wake(ctx context.Context, slots []int) error
+	// Pause and Resume are idempotent.
+	Pause(ctx context.Context, by, reason string) error
+	Resume(ctx context.Context, by string) error
+}
+
+// Poller says for whom an activity works.
+type Poller struct {
+	Shard int `json:"shard"`
+	// Database is the identity of the database that the poller was started for.
+	Database string `json:"database"`
+}
+
+// heartbeatEvery is well inside the heartbeat timeout of 10 s.
+const heartbeatEvery = 3 * time.Second
+
+// FetchIn asks whether there is work.
+type FetchIn struct {
+	Poller
+}
+
+// FetchOut says whether there is work, and brings the configuration: it
+// reaches a workflow in no other way.
+type FetchOut struct {
+	Due bool `json:"due"`
+	// Gone says that there are fewer shards now: the poller ends.
+	Gone bool `json:"gone"`
+	// Drain bounds one Drain activity.
+	Drain time.Duration `json:"drain"`
+}
+
+// Fetch waits until something is due in the shard's slots, for LongPoll at
+// most, and returns early when the worker stops.
+func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
+	out := FetchOut{Drain: r.Slice + 2*r.Pipeline.Lease}
+	slots, err := r.slots(in.Poller)
+	if err != nil {
+		return out, fail(err)
+	}
+	if len(slots) == 0 {
+		out.Gone = true
+		return out, nil
+	}
+	defer heartbeats(ctx, func() any { return nil })()
+	out.Due, err = r.Pipeline.WaitDue(ctx, pipeline.Wait{
+		Slots: slots, For: r.LongPoll, Stop: activity.GetWorkerStopChannel(ctx), Due: r.Rows.Due,
+		Wake: func(ctx context.Context) error { return r.Rows.Wake(ctx, slots) },
+	})
+	return out, fail(err)
+}
+
+// DrainIn asks for the backlog of a shard to be worked off.
+type DrainIn struct {
+	Poller
+}
+
+// DrainOut is what was done.
+type DrainOut struct {
+	Reason pipeline.Reason `json:"reason"`
+	pipeline.Counts
+}
+
+// Drain works the backlog off until it is calm, for Slice at most, and ends in
+// order when the worker stops.
+func (r *Relay) Drain(ctx context.Context, in DrainIn) (DrainOut, error) {
+	slots, err := r.slots(in.Poller)
+	if err != nil {
+		return DrainOut{}, fail(err)
+	}
+	var progress atomicCounts
+	defer heartbeats(ctx, func() any { return progress.load() })()
+	report, err := r.Pipeline.Drain(ctx, pipeline.Drain{
+		Slots: slots, Slice: r.Slice, Linger: r.Linger, Stop: activity.GetWorkerStopChannel(ctx), Count: progress.store,
+		Wake: func(ctx context.Context) error { return r.Rows.Wake(ctx, slots) },
+	})
+	return DrainOut{Reason: report.Reason, Counts: report.Counts}, fail(err)
+}
+
+// SetPausedIn asks for the pipeline to be paused or to go on.
+type SetPausedIn struct {
+	Poller
+	Paused bool   `json:"paused"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
+// SetPausedOut is empty: what is written is read by each fetch.
+type SetPausedOut struct{}
+
+// SetPaused writes the pause where every worker reads it: in the database.
+func (r *Relay) SetPaused(ctx context.Context, in SetPausedIn) (out SetPausedOut, err error) {
+	if _, err := r.slots(in.Poller); err != nil {
+		return out, fail(err)
+	}
+	if in.Paused {
+		return out, fail(r.Rows.Pause(ctx, in.By, in.Reason))
+	}
+	return out, fail(r.Rows.Resume(ctx, in.By))
+}
+
+// slots are those of the poller's shard; none if the shard is no more.
+func (r *Relay) slots(p Poller) ([]int, error) {
+	if p.Database != r.Database {
+		return nil, &WrongDatabaseError{Poller: p.Database, Worker: r.Database}
+	}
+	return ShardSlots(p.Shard, r.Shards), nil
+}
+
+// ShardSlots are the slots of a shard; none if there is no such shard.
+func ShardSlots(shard, shards int) []int {
+	if shard >= shards {
+		return nil
+	}
+	var slots []int
+	for slot := shard; slot < omnibox.Slots; slot += shards {
+		slots = append(slots, slot)
+	}
+	return slices.Clip(slots)
+}
+
+// WrongDatabaseError says that a poller was started for another database than
+// the worker's: two environments share a namespace and an id prefix.
+type WrongDatabaseError struct{ Poller, Worker string }
+
+func (e *WrongDatabaseError) Error() string {
+	return fmt.Sprintf("poller was started for database %s, but this worker's database is %s: two environments share a Temporal namespace; "+
+		"give one of them another temporal.id_prefix or namespace", e.Poller, e.Worker)
+}

@@ -1,0 +1,21 @@
+package workflows
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+)
+
+// do runs an activity and waits for it. It restores the types that
+// ExecuteActivity erases; method is a reference, never called here.
+func do[In, Out any](ctx workflow.Context, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: timeout,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy:         forever,
+	})
+	var out Out
+	err := workflow.ExecuteActivity(ctx, method, in).Get(ctx, &out)
+	return out, err
+}

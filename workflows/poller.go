@@ -1,0 +1,102 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/omnibox-go/omnibox/activities"
+)
+
+// PollerState is a poller's whole state: what it is started with, what it
+// continues with, and what the query "status" answers.
+type PollerState struct {
+	activities.Poller
+	Pipeline string `json:"pipeline"`
+
+	Phase   string              `json:"phase"`
+	Drains  int                 `json:"drains"`
+	Signals int                 `json:"signals"`
+	Last    activities.DrainOut `json:"last"`
+	Sent    int64               `json:"sent"`
+	Dead    int64               `json:"dead"`
+}
+
+// PauseSignal is the argument of the signals "pause" and "resume".
+type PauseSignal struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
+// Phases of a poller.
+const (
+	phaseWaiting  = "waiting for events"
+	phaseDraining = "draining"
+)
+
+// Timeouts and retry policies of the poller's activities.
+var (
+	// an activity that has not been heard of for so long is started elsewhere:
+	// short enough for a killed worker's slots to move as its leases end
+	heartbeatTimeout = 10 * time.Second
+	// the long poll of at most 15 minutes and what it takes to end it
+	fetchTimeout = 17 * time.Minute
+	// tried for ever: what a database or broker needs is time, or a person
+	forever = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second}
+	// between drains that did not get on, so that they do not spin
+	breath = time.Second
+)
+
+type poller struct {
+	PollerState
+	relay *activities.Relay // nil: for its method references only
+}
+
+// Poller looks after the slots of one shard for as long as it exists: it waits
+// for due events, has them drained, and continues as new when its history has
+// grown. It ends only when its shard is no more.
+func Poller(ctx workflow.Context, state PollerState) error {
+	p := &poller{PollerState: state}
+	if err := workflow.SetQueryHandler(ctx, QueryStatus, func() (PollerState, error) { return p.PollerState, nil }); err != nil {
+		return err
+	}
+	signals := p.listen(ctx)
+	for {
+		gone, err := p.round(ctx)
+		if err != nil || gone {
+			return err
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			if err := signals.settle(ctx); err != nil {
+				return err
+			}
+			return workflow.NewContinueAsNewError(ctx, PollerWorkflow, p.PollerState)
+		}
+	}
+}
+
+// round waits for due events and drains them once.
+func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
+	p.Phase = phaseWaiting
+	found, err := do(ctx, fetchTimeout, p.relay.Fetch, activities.FetchIn{Poller: p.Poller})
+	if err != nil || found.Gone {
+		return true, err
+	}
+	if !found.Due {
+		return false, nil
+	}
+	p.Phase = phaseDraining
+	out, err := do(ctx, found.Drain, p.relay.Drain, activities.DrainIn{Poller: p.Poller})
+	if err != nil {
+		return true, err
+	}
+	p.Drains++
+	p.Last = out
+	p.Sent += out.Completed
+	p.Dead += out.Dead
+	if out.Completed+out.Skipped+out.Retried+out.Dead == 0 {
+		return false, workflow.Sleep(ctx, breath)
+	}
+	return false, nil
+}
