@@ -1,0 +1,12 @@
+# The stock binary, and nothing else.
+FROM golang:1.26.8 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /omnibox ./cmd/omnibox
+
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY --from=build /omnibox /usr/local/bin/omnibox
+ENTRYPOINT ["/usr/local/bin/omnibox"]
+CMD ["worker"]
