@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/omnibox-go/omnibox"
@@ -13,9 +14,15 @@ type Config struct {
 	Name   string
 	Fetch  omnibox.FetchStrategy
 	Commit omnibox.CommitStrategy
-	// Steps run before the handler, in this order.
-	Steps   []Step
-	Handler Handler
+	// Steps run before the handler, in this order. Those that are Finishers
+	// too learn of each outcome.
+	Steps []Step
+	// StepTimeout bounds a run of a step that names no timeout. Defaults to
+	// DefaultStepTimeout.
+	StepTimeout time.Duration
+	// Finishers learn of each outcome without being steps.
+	Finishers []Finisher
+	Handler   Handler
 	// Breaker of the handler's destination; pipelines with the same
 	// destination share it. Defaults to one of its own.
 	Breaker *Breaker
@@ -57,9 +64,12 @@ func New(cfg Config) *Pipeline {
 	if cfg.Breaker == nil {
 		cfg.Breaker = NewBreaker(cfg.Name, cfg.Handler.Probe, cfg.Log)
 	}
-	p := &Pipeline{Config: cfg}
+	if cfg.StepTimeout == 0 {
+		cfg.StepTimeout = DefaultStepTimeout
+	}
+	p := &Pipeline{Config: cfg, finishers: slices.Clone(cfg.Finishers)}
 	for _, s := range cfg.Steps {
-		p.steps = append(p.steps, newStep(s, cfg.Log))
+		p.steps = append(p.steps, newStep(s, cfg.StepTimeout, cfg.Log))
 		if f, ok := s.(Finisher); ok {
 			p.finishers = append(p.finishers, f)
 		}

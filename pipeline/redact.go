@@ -3,7 +3,9 @@ package pipeline
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -20,7 +22,7 @@ const (
 )
 
 // Redact takes every stretch of the event's payload out of text: raw, quoted,
-// or in base64; and every string value of it, however it is embedded. It is
+// in base64 or hex, or as numbers; and every string value of it, however it is embedded. It is
 // meant for error messages, which steps and drivers build from what they were
 // given. Values shorter than 4 characters are left, as they say nothing alone.
 func Redact(text string, e *omnibox.Event) string {
@@ -44,7 +46,11 @@ func Redact(text string, e *omnibox.Event) string {
 // forms are the ways in which a payload usually gets into a message.
 func forms(b []byte) [][]byte {
 	quoted := strconv.Quote(string(b))
-	all := [][]byte{b, []byte(quoted[1 : len(quoted)-1])}
+	all := [][]byte{
+		b, []byte(quoted[1 : len(quoted)-1]),
+		[]byte(hex.EncodeToString(b)), fmt.Appendf(nil, "%X", b),
+		bytes.Trim(fmt.Append(nil, b), "[]"), // as %v prints bytes
+	}
 	// base64 of the middle of a payload depends on where the middle begins
 	for skip := range min(3, len(b)) {
 		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {

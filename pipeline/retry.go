@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -11,7 +12,7 @@ import (
 // Retry is the policy for failed events. Zero values take the defaults.
 type Retry struct {
 	// Base is the delay before the second attempt; it doubles with each one.
-	// Defaults to 10 s.
+	// Defaults to 10 s; below zero there is no delay.
 	Base time.Duration
 	// Max bounds the delay. Defaults to an hour.
 	Max time.Duration
@@ -57,13 +58,10 @@ func (r Retry) Decide(e *omnibox.Event, err error, now time.Time) omnibox.Outcom
 // delay is uniform between half and all of Base × 2^attempts, at most Max
 // (equal jitter, as omni-box has it).
 func (r Retry) delay(attempts int) time.Duration {
-	base, limit := r.Base, r.Max
-	if base <= 0 {
-		base = DefaultRetryBase
+	if r.Base < 0 {
+		return 0
 	}
-	if limit <= 0 {
-		limit = DefaultRetryMax
-	}
+	base, limit := cmp.Or(r.Base, DefaultRetryBase), cmp.Or(r.Max, DefaultRetryMax)
 	full := min(base, limit)
 	for range attempts {
 		if full >= limit/2 {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -17,10 +18,10 @@ type step struct {
 	log *slog.Logger
 }
 
-func newStep(s Step, log *slog.Logger) step {
+func newStep(s Step, timeout time.Duration, log *slog.Logger) step {
 	spec := s.Spec()
 	if spec.Timeout == 0 {
-		spec.Timeout = DefaultStepTimeout
+		spec.Timeout = timeout
 	}
 	return step{Step: s, Spec: spec, log: log}
 }
@@ -43,7 +44,7 @@ func (s step) run(ctx context.Context, e *omnibox.Event) (Result, error) {
 	case d := <-done:
 		// the step may have seen the deadline first and called it by its own name
 		if d.err != nil && stepCtx.Err() != nil {
-			return Stop, context.Cause(stepCtx)
+			return Stop, s.overrun(ctx, timedOut)
 		}
 		if d.err != nil {
 			return d.result, fmt.Errorf("step %s: %w", s.Name, d.err)
@@ -52,8 +53,17 @@ func (s step) run(ctx context.Context, e *omnibox.Event) (Result, error) {
 		*e = d.event
 		return d.result, nil
 	case <-stepCtx.Done():
-		return Stop, context.Cause(stepCtx)
+		return Stop, s.overrun(ctx, timedOut)
 	}
+}
+
+// overrun tells a step's own timeout from the end of everything, which is no
+// event's failure.
+func (s step) overrun(ctx context.Context, timedOut error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("step %s: %w", s.Name, omnibox.ErrNotSent)
+	}
+	return timedOut
 }
 
 func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
@@ -82,47 +92,57 @@ func (p *Pipeline) runSteps(ctx context.Context, e *omnibox.Event) (Result, erro
 
 // runBatch takes events, given in order, through steps and handler, and gives
 // one outcome for each in the same order. Once an event of a key does not
-// succeed, later ones of the key are released untried. Stop says that a step
-// asked for the end of the batch.
-func (p *Pipeline) runBatch(ctx context.Context, events []*omnibox.Event) (outcomes []omnibox.Outcome, stop bool) {
-	outcomes = make([]omnibox.Outcome, len(events))
+// succeed, later ones of the key are released untried; once the drain stops,
+// all that are left are.
+func (d *drain) runBatch(ctx context.Context, events []*omnibox.Event) []omnibox.Outcome {
+	outcomes := make([]omnibox.Outcome, len(events))
 	ready := make([]*omnibox.Event, 0, len(events))
 	at := make([]int, 0, len(events))
-	var behind map[omnibox.OrderKey]bool
-	block := func(e *omnibox.Event) {
-		if behind == nil {
-			behind = map[omnibox.OrderKey]bool{}
-		}
-		behind[e.OrderKey()] = true
-	}
+	behind := map[omnibox.OrderKey]bool{}
 	for i, e := range events {
-		if stop || behind[e.OrderKey()] {
-			outcomes[i] = p.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
+		if d.stopped.Err() != nil || behind[e.OrderKey()] {
+			outcomes[i] = d.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
 			continue
 		}
-		result, err := p.runSteps(ctx, e)
+		result, err := d.runSteps(ctx, e)
 		switch {
 		case err != nil:
-			outcomes[i] = p.Retry.Decide(e, err, time.Now())
-			block(e)
+			outcomes[i] = d.Retry.Decide(e, err, time.Now())
+			behind[e.OrderKey()] = true
 		case result == Skip:
 			outcomes[i] = omnibox.Outcome{Event: e, Verdict: omnibox.Skipped, Attempts: e.Attempts}
 		case result == Stop:
-			stop = true
-			outcomes[i] = p.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
+			d.stop(ended{StepStop})
+			outcomes[i] = d.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
 		default:
 			ready, at = append(ready, e), append(at, i)
 		}
 	}
-	if len(ready) == 0 {
-		return outcomes, stop
-	}
-	now := time.Now()
-	for i, err := range p.Handler.Handle(ctx, ready) {
-		outcomes[at[i]] = p.Retry.Decide(ready[i], err, now)
+	for i, err := range d.callHandler(ctx, ready) {
+		outcomes[at[i]] = d.Retry.Decide(ready[i], err, time.Now())
 		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
-			p.Breaker.Trip(Redact(err.Error(), ready[i]))
+			d.Breaker.Trip(Redact(err.Error(), ready[i]))
 		}
 	}
-	return outcomes, stop
+	return outcomes
+}
+
+// callHandler lets the handler work until the lease, as it is now, comes to its
+// end. What it had to leave for that reason is nobody's failure.
+func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event) []error {
+	if len(events) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, d.claim.Deadline(), errLeaseOver)
+	defer cancel()
+	errs := d.Handler.Handle(ctx, events)
+	if ctx.Err() == nil {
+		return errs
+	}
+	for i, err := range errs {
+		if _, classed := errors.AsType[*omnibox.Error](err); err != nil && !classed {
+			errs[i] = fmt.Errorf("%w: %w", omnibox.ErrNotSent, err)
+		}
+	}
+	return errs
 }

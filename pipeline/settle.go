@@ -54,8 +54,7 @@ func (d *drain) handle(ctx context.Context, events []*omnibox.Event) []omnibox.O
 	if len(events) == 0 {
 		return nil
 	}
-	deadline := d.claim.Deadline()
-	if !time.Now().Before(deadline) {
+	if !time.Now().Before(d.claim.Deadline()) {
 		d.stop(ended{LeaseLost})
 	}
 	if _, open := d.Breaker.Open(); open {
@@ -72,12 +71,7 @@ func (d *drain) handle(ctx context.Context, events []*omnibox.Event) []omnibox.O
 	if alone && events[0].Fetches > MaxFetches {
 		return []omnibox.Outcome{poison(events[0])}
 	}
-	sendCtx, cancel := context.WithDeadlineCause(ctx, deadline, errLeaseOver)
-	defer cancel()
-	outcomes, stop := d.runBatch(sendCtx, events)
-	if stop {
-		d.stop(ended{StepStop})
-	}
+	outcomes := d.runBatch(ctx, events)
 	if _, open := d.Breaker.Open(); open {
 		d.stop(ended{Unreachable})
 	}

@@ -47,7 +47,7 @@ type Step interface {
 	Run(ctx context.Context, e *omnibox.Event) (Result, error)
 }
 
-// Finisher is a Step that wants to know how each event ended. Finish is called
+// Finisher wants to know how each event ended. Finish is called
 // once the outcome is in the row; took is the time since the event was fetched.
 type Finisher interface {
 	Finish(ctx context.Context, o omnibox.Outcome, took time.Duration)
