@@ -23,9 +23,9 @@ var postgres shared[*servers.Postgres]
 
 // Postgres is the shared server. It cannot be killed; [StartPostgres] gives one
 // that can.
-func Postgres(t testing.TB) *servers.Postgres {
-	t.Helper()
-	return postgres.get(t, func(ctx context.Context) (*servers.Postgres, error) {
+func Postgres(tb testing.TB) *servers.Postgres {
+	tb.Helper()
+	return postgres.get(tb, func(ctx context.Context) (*servers.Postgres, error) {
 		if u := os.Getenv(EnvDatabaseURL); u != "" {
 			return servers.ExternalPostgres(u), nil
 		}
@@ -34,35 +34,35 @@ func Postgres(t testing.TB) *servers.Postgres {
 }
 
 // StartPostgres starts a server for this test alone.
-func StartPostgres(t testing.TB, o servers.PostgresOptions) *servers.Postgres {
-	t.Helper()
-	s, err := servers.StartPostgres(t.Context(), o)
-	return own(t, s, err)
+func StartPostgres(tb testing.TB, o servers.PostgresOptions) *servers.Postgres {
+	tb.Helper()
+	s, err := servers.StartPostgres(tb.Context(), o)
+	return own(tb, s, err)
 }
 
 // Database creates an empty database for the test, drops it at the end even if
 // there are connections to it, and returns its URL.
-func Database(t testing.TB) string {
-	t.Helper()
-	return DatabaseFrom(t, "")
+func Database(tb testing.TB) string {
+	tb.Helper()
+	return DatabaseFrom(tb, "")
 }
 
 // DatabaseFrom is [Database] with the content of a template, which is the name or
 // the URL of a database that nobody is connected to; see [Template].
-func DatabaseFrom(t testing.TB, template string) string {
-	t.Helper()
-	server := Postgres(t)
-	ctx := context.WithoutCancel(t.Context())
+func DatabaseFrom(tb testing.TB, template string) string {
+	tb.Helper()
+	server := Postgres(tb)
+	ctx := context.WithoutCancel(tb.Context())
 	name, err := createDatabase(ctx, server, template)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := dropDatabase(ctx, server, name); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	return databaseURL(t, server, name)
+	return databaseURL(tb, server, name)
 }
 
 var templates sync.Map // name to func() (database, error)
@@ -71,10 +71,10 @@ var templates sync.Map // name to func() (database, error)
 // it (migrate, as a rule), and returns its URL for [DatabaseFrom]. Copying one
 // takes a fraction of the time that migrating takes. prepare must close its
 // connections.
-func Template(t testing.TB, name string, prepare func(ctx context.Context, databaseURL string) error) string {
-	t.Helper()
-	server := Postgres(t)
-	ctx := context.WithoutCancel(t.Context())
+func Template(tb testing.TB, name string, prepare func(ctx context.Context, databaseURL string) error) string {
+	tb.Helper()
+	server := Postgres(tb)
+	ctx := context.WithoutCancel(tb.Context())
 	once, _ := templates.LoadOrStore(name, sync.OnceValues(func() (string, error) {
 		database, err := createDatabase(ctx, server, "")
 		if err != nil {
@@ -89,7 +89,7 @@ func Template(t testing.TB, name string, prepare func(ctx context.Context, datab
 	}))
 	u, err := once.(func() (string, error))()
 	if err != nil {
-		t.Fatalf("prepare template %s: %v", name, err)
+		tb.Fatalf("prepare template %s: %v", name, err)
 	}
 	return u
 }
@@ -98,11 +98,11 @@ type closerFunc func() error
 
 func (f closerFunc) Close() error { return f() }
 
-func databaseURL(t testing.TB, server *servers.Postgres, name string) string {
-	t.Helper()
+func databaseURL(tb testing.TB, server *servers.Postgres, name string) string {
+	tb.Helper()
 	u, err := server.DatabaseURL(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return u
 }

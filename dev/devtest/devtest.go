@@ -78,29 +78,29 @@ type shared[T io.Closer] struct {
 	err    error
 }
 
-func (s *shared[T]) get(t testing.TB, start func(context.Context) (T, error)) T {
-	t.Helper()
+func (s *shared[T]) get(tb testing.TB, start func(context.Context) (T, error)) T {
+	tb.Helper()
 	s.once.Do(func() {
 		// The server outlives the test that happened to be first.
-		if s.server, s.err = start(context.WithoutCancel(t.Context())); s.err == nil {
+		if s.server, s.err = start(context.WithoutCancel(tb.Context())); s.err == nil {
 			closeLater(s.server)
 		}
 	})
 	if s.err != nil {
-		t.Fatal(s.err)
+		tb.Fatal(s.err)
 	}
 	return s.server
 }
 
 // own registers the end of a server that belongs to one test.
-func own[T io.Closer](t testing.TB, server T, err error) T {
-	t.Helper()
+func own[T io.Closer](tb testing.TB, server T, err error) T {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := server.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return server

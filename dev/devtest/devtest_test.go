@@ -35,9 +35,8 @@ func TestDatabaseIsTheTestsOwn(t *testing.T) {
 }
 
 func TestDatabaseIsDroppedDespiteConnections(t *testing.T) {
-	t.Parallel()
 	var url string
-	t.Run("leaves a connection", func(t *testing.T) {
+	t.Run("leaves a connection", func(t *testing.T) { // not parallel: what follows needs its end
 		url = devtest.Database(t)
 		conn, err := pgx.Connect(t.Context(), url)
 		require.NoError(t, err)

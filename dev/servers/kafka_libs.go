@@ -58,7 +58,7 @@ func javaCommand() (string, error) {
 	}
 	path, err := exec.LookPath("java")
 	if err != nil {
-		return "", fmt.Errorf("Apache Kafka needs Java 17: %w", err)
+		return "", fmt.Errorf("no java, which Apache Kafka needs: %w", err)
 	}
 	return path, nil
 }

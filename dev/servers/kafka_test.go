@@ -105,20 +105,20 @@ func TestKafkaListeners(t *testing.T) {
 		Listeners:  []servers.KafkaListener{tlsListener, servers.SASLListener("ann", "s3cret")},
 		ScramUsers: map[string]string{"ann": "s3cret"},
 	})
-	createTopic(t, k.Brokers(), "orders")
+	createTopic(t, k.Brokers(), "payments")
 
 	c := kafkaConfig()
 	c.Net.TLS.Enable, c.Net.TLS.Config = true, &tls.Config{RootCAs: pool}
-	produce(t, []string{k.Listener("TLS")}, c, "orders", "tls")
+	produce(t, []string{k.Listener("TLS")}, c, "payments", "tls")
 
 	for _, mechanism := range []sarama.SASLMechanism{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256} {
 		c := kafkaConfig()
 		c.Net.SASL.Enable, c.Net.SASL.Mechanism = true, mechanism
 		c.Net.SASL.User, c.Net.SASL.Password = "ann", "s3cret"
 		c.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{} }
-		produce(t, []string{k.Listener("SASL")}, c, "orders", string(mechanism))
+		produce(t, []string{k.Listener("SASL")}, c, "payments", string(mechanism))
 	}
-	require.Equal(t, []string{"tls", "PLAIN", "SCRAM-SHA-256"}, consume(t, k.Brokers(), "orders", 3))
+	require.Equal(t, []string{"tls", "PLAIN", "SCRAM-SHA-256"}, consume(t, k.Brokers(), "payments", 3))
 }
 
 // A client that enters through a proxy must be sent back to it.

@@ -40,7 +40,7 @@ func crash() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(p.Pid(), t.Pid())
+	fmt.Fprintln(os.Stdout, p.Pid(), t.Pid())
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }

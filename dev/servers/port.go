@@ -1,9 +1,7 @@
 package servers
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -33,7 +31,7 @@ func FreePort() (int, error) {
 		if taken.ports[port] {
 			continue
 		}
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", local(port))
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		if err != nil {
 			continue
 		}
@@ -52,12 +50,3 @@ func freePort(port int) (int, error) {
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// dialable is the simplest probe: somebody accepts connections.
-func dialable(ctx context.Context, addr string) error {
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("dial %s: %w", addr, err)
-	}
-	return c.Close()
-}

@@ -52,7 +52,9 @@ func run() int {
 		}
 	case sig := <-signals:
 		cancel()
-		<-started
+		if err := <-started; err != nil {
+			fmt.Fprintln(os.Stderr, "stack:", err)
+		}
 		return s.stop(exitCode(sig))
 	}
 	if flag.NArg() == 0 {
