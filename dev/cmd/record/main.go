@@ -1,0 +1,121 @@
+// Command record makes the histories that workflows must be able to replay: it
+// runs each shape of a workflow on a real Temporal server, with activities
+// that follow a script, and writes what happened to
+// workflows/testdata/histories. Run it when a shape is added; a history of a
+// release is never replaced.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/omnibox-go/omnibox/activities"
+	"github.com/omnibox-go/omnibox/dev/servers"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+const (
+	queue = "record"
+	// few events make a run continue as new, so that a rollover is short
+	rollover = "40"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, filepath.Join("workflows", "testdata", "histories")); err != nil {
+		fmt.Fprintln(os.Stderr, "record:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, dir string) (err error) {
+	server, err := servers.StartTemporal(ctx, servers.TemporalOptions{
+		Headless: true, Progress: os.Stderr,
+		DynamicConfig: map[string]string{"limit.historyCount.suggestContinueAsNew": rollover},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	quiet := log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	c, err := client.Dial(client.Options{HostPort: server.Address(), Identity: "recorder", Logger: quiet})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, s := range scripts() {
+		if err := record(ctx, c, s, dir); err != nil {
+			return fmt.Errorf("record %s: %w", s.name, err)
+		}
+		fmt.Fprintln(os.Stderr, "recorded", s.name)
+	}
+	return nil
+}
+
+// record runs one script to its end and writes the history of every run.
+func record(ctx context.Context, c client.Client, s *script, dir string) error {
+	w := worker.New(c, queue, worker.Options{Identity: "recorder"})
+	w.RegisterWorkflowWithOptions(workflows.Poller, workflow.RegisterOptions{Name: workflows.PollerWorkflow})
+	w.RegisterActivityWithOptions(s.Fetch, activity.RegisterOptions{Name: "Fetch"})
+	w.RegisterActivityWithOptions(s.Drain, activity.RegisterOptions{Name: "Drain"})
+	w.RegisterActivityWithOptions(s.SetPaused, activity.RegisterOptions{Name: "SetPaused"})
+	if err := w.Start(); err != nil {
+		return err
+	}
+	defer w.Stop()
+	s.client, s.id = c, workflows.PollerID("omnibox", s.name, 0)
+	state := workflows.PollerState{Poller: activities.Poller{Database: "recorded"}, Pipeline: s.name}
+	first, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.id, TaskQueue: queue}, workflows.PollerWorkflow, state)
+	if err != nil {
+		return err
+	}
+	// run by run, until one does not continue as new
+	for run, id := 1, first.GetRunID(); id != ""; run++ {
+		h, next, err := historyOf(ctx, c, s.id, id)
+		if err != nil {
+			return err
+		}
+		text, err := protojson.MarshalOptions{Indent: " "}.Marshal(h)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("poller-%s-%d.json", s.name, run)), append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+		id = next
+	}
+	return nil
+}
+
+// historyOf waits for the end of a run, and tells its history and successor.
+func historyOf(ctx context.Context, c client.Client, id, run string) (*history.History, string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the script does not come to its end"))
+	defer cancel()
+	var h history.History
+	it := c.GetWorkflowHistory(ctx, id, run, true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for it.HasNext() {
+		e, err := it.Next()
+		if err != nil {
+			return nil, "", err
+		}
+		h.Events = append(h.Events, e)
+	}
+	last := h.Events[len(h.Events)-1]
+	return &h, last.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId(), nil
+}
