@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// A Store hands out events and settles them.
+var (
+	_ omnibox.FetchStrategy  = (*Store)(nil)
+	_ omnibox.CommitStrategy = (*Store)(nil)
+)
+
+// Claim takes those of slots that are free, without waiting. With ClaimRow it
+// takes nothing yet: rows are leased as they are fetched.
+func (s *Store) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
+	if s.cfg.Claim == ClaimRow {
+		return s.claimRows(ctx, slots)
+	}
+	return s.claimShard(ctx, slots)
+}
+
+// Due returns those of slots that have something due; none while the pipeline
+// is paused. It is cheap whatever the backlog.
+func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
+	wide := make([]int64, len(slots))
+	for i, slot := range slots {
+		wide[i] = int64(slot)
+	}
+	args := s.filterArgs(pgx.StrictNamedArgs{"slots": wide, "pipeline": s.cfg.Pipeline})
+	rows, err := s.db.Query(ctx, s.sql["due_slots"], args)
+	if err != nil {
+		return nil, s.wrap("look for due events", err)
+	}
+	due, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	return due, s.wrap("look for due events", err)
+}
+
+// ForeignOwners names relays that are not omnibox's and have rows of the table
+// in their hands; at most ten, from a sample of each slot's oldest rows. With
+// ClaimShard there must be none.
+func (s *Store) ForeignOwners(ctx context.Context) ([]string, error) {
+	rows, err := s.db.Query(ctx, s.sql["foreign_owners"])
+	if err != nil {
+		return nil, s.wrap("look for other relays", err)
+	}
+	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return owners, s.wrap("look for other relays", err)
+}
+
+// filterArgs adds the filter to args; an empty list is null and matches all.
+func (s *Store) filterArgs(args pgx.StrictNamedArgs) pgx.StrictNamedArgs {
+	list := func(values []string) []string {
+		if len(values) == 0 {
+			return nil
+		}
+		return values
+	}
+	args["topics"] = list(s.cfg.Filter.Topics)
+	args["types"] = list(s.cfg.Filter.Types)
+	args["aggregate_types"] = list(s.cfg.Filter.AggregateTypes)
+	return args
+}
+
+// deadline of a lease asked for at the time asked.
+func (s *Store) deadline(asked time.Time) time.Time {
+	return asked.Add(s.cfg.Lease - s.cfg.margin())
+}
+
+// releaseTimeout bounds a release, which also runs when the caller's context
+// has ended.
+const releaseTimeout = 5 * time.Second
+
+func releaseContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), releaseTimeout,
+		fmt.Errorf("release took longer than %s", releaseTimeout))
+}

@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// Commit records outcomes, all in one transaction: one statement when every
+// event succeeded under ClaimShard.
+//
+// It may be called again with the same outcomes after any error: what is final
+// already is left alone. A row that the database refuses does not stop the
+// others: the error then names its event, and everything else is written.
+func (s *Store) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	err := s.commit(ctx, outcomes)
+	switch {
+	case !isBadRow(err):
+		return s.wrap("settle events", err)
+	case len(outcomes) == 1:
+		return s.wrap(fmt.Sprintf("settle event %s", outcomes[0].Event.ID), err)
+	}
+	half := len(outcomes) / 2
+	return errors.Join(s.Commit(ctx, outcomes[:half]), s.Commit(ctx, outcomes[half:]))
+}
+
+func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	if s.cfg.Claim == ClaimShard && !slices.ContainsFunc(outcomes, needsMore) {
+		return s.completeLeased(ctx, outcomes)
+	}
+	var lost error
+	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		err := s.commitTx(ctx, tx, outcomes)
+		if errors.Is(err, omnibox.ErrLeaseLost) {
+			lost, err = err, nil // the others are to be committed
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return lost
+}
+
+// needsMore tells whether an outcome takes more than the one update.
+func needsMore(o omnibox.Outcome) bool {
+	return o.Verdict != omnibox.Completed && o.Verdict != omnibox.Skipped || o.Event.HoldsKey
+}
+
+// completeLeased is the common case: the leases are tested and locked in the
+// statement that writes. What was lost is told by the leases and not by the
+// number of rows, since a repeated call finds its rows final.
+func (s *Store) completeLeased(ctx context.Context, outcomes []omnibox.Outcome) error {
+	var o refs
+	leases := map[omnibox.Fence]bool{}
+	for i := range outcomes {
+		o.add(outcomes[i].Event)
+		leases[outcomes[i].Event.Fence] = false
+	}
+	slots, tokens := fences(leases)
+	rows, err := s.db.Query(ctx, s.sql[s.onComplete()+"_leased"], pgx.StrictNamedArgs{
+		"table": s.table, "lease_slots": slots, "lease_tokens": tokens,
+		"ids": o.ids, "created_ats": o.createdAts, "slots": o.slots, "tokens": o.tokens,
+	})
+	if err != nil {
+		return err
+	}
+	live, err := pgx.CollectRows(rows, pgx.RowToStructByPos[omnibox.Fence])
+	if err != nil {
+		return err
+	}
+	if len(live) < len(leases) {
+		return fmt.Errorf("%d of %d slots: %w", len(leases)-len(live), len(leases), omnibox.ErrLeaseLost)
+	}
+	return nil
+}
+
+// onComplete is the statement for an event that succeeded.
+func (s *Store) onComplete() string {
+	if s.cfg.OnComplete == "delete" {
+		return "delete"
+	}
+	return "complete"
+}
+
+// CommitTx records outcomes as Commit does, in the caller's transaction, for a
+// strategy that writes something of its own with them.
+//
+// After an error that is ErrLeaseLost the transaction is good: what was not lost
+// is in it. Commit it, then return that error. After any other error, roll back.
+func (s *Store) CommitTx(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Outcome) error {
+	return s.wrap("settle events", s.commitTx(ctx, tx, outcomes))
+}
+
+func (s *Store) commitTx(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Outcome) error {
+	live, err := s.lock(ctx, tx, outcomes)
+	if err != nil {
+		return err
+	}
+	var b verdicts
+	for _, o := range live {
+		b.add(o)
+	}
+	if err := s.settle(ctx, tx, &b); err != nil {
+		return err
+	}
+	return s.lostOf(ctx, tx, outcomes, live)
+}
+
+// fences are the keys of a set of leases as columns.
+func fences(leases map[omnibox.Fence]bool) (slots []int16, tokens []int64) {
+	for f := range leases {
+		slots = append(slots, int16(f.Slot))
+		tokens = append(tokens, f.Token)
+	}
+	return slots, tokens
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// cursors is how far a claim has read each of its slots, and what it has passed
+// over since it began at the start.
+//
+// What is passed over, because it waits or is held, keeps its place: later rows
+// of its key are passed over too until the next rewind. Otherwise:
+//
+//  1. event 1 of a key fails and holds it; 2 and 3 are read, found blocked, and
+//     marked as held
+//  2. event 1 succeeds: its hold goes, 2 and 3 are back, behind the cursor
+//  3. event 4 is read: nothing holds the key any more, and it overtakes 2 and 3
+type cursors struct {
+	mu      sync.Mutex
+	slots   map[int]*cursor
+	behind  map[omnibox.OrderKey]int64 // lowest seq passed over
+	perSlot int
+	rewinds int  // tells a read that the cursors it started from are gone
+	looked  bool // for rows without a number, once a claim
+}
+
+// cursor of one slot: of immediate rows by seq, of scheduled ones by due time.
+type cursor struct {
+	after   int64
+	at      time.Time
+	atSeq   int64
+	ahead   map[uuid.UUID]bool // scheduled rows returned from beyond the cursor
+	suspect int                // how many rows to come are under suspicion
+}
+
+func newCursors() *cursors {
+	return &cursors{slots: map[int]*cursor{}, behind: map[omnibox.OrderKey]int64{}}
+}
+
+func (c *cursor) rewind() { c.after, c.at, c.atSeq, c.ahead = math.MinInt64, time.Time{}, 0, nil }
+
+// add begins to read a slot, of which the first suspect rows are suspicious.
+func (c *cursors) add(slot, suspect int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slots[slot] = &cursor{suspect: suspect}
+	c.slots[slot].rewind()
+	c.rewinds++ // a read that runs must not move the new cursor
+}
+
+func (c *cursors) drop(slot int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.slots, slot)
+}
+
+func (c *cursors) rewind() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, slot := range c.slots {
+		slot.rewind()
+	}
+	clear(c.behind)
+	c.rewinds++
+}
+
+// start is where a read begins.
+type start struct {
+	slots       []int64
+	after       []int64
+	afterAt     []time.Time
+	afterAtSeq  []int64
+	perSlot     int
+	unnumbered  bool
+	rewindsThen int
+}
+
+// begin says where to read the next n rows.
+func (c *cursors) begin(n int) start {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fair := c.fair(n)
+	c.perSlot = min(max(c.perSlot, fair), n)
+	from := start{perSlot: c.perSlot, rewindsThen: c.rewinds}
+	for _, slot := range slices.Sorted(maps.Keys(c.slots)) {
+		at := c.slots[slot]
+		from.slots = append(from.slots, int64(slot))
+		from.after = append(from.after, at.after)
+		from.afterAt = append(from.afterAt, at.at)
+		from.afterAtSeq = append(from.afterAtSeq, at.atSeq)
+	}
+	return from
+}
+
+// fair is a slot's even share of n rows.
+func (c *cursors) fair(n int) int {
+	slots := max(len(c.slots), 1)
+	return (n + slots - 1) / slots
+}
+
+// adapt makes the share of a slot fit: larger when a few busy slots did not fill
+// a read, smaller again when the read overflowed.
+func (c *cursors) adapt(got, n int, full, cut bool) {
+	switch {
+	case cut:
+		c.perSlot = max(c.perSlot/2, c.fair(n))
+	case full && got < n:
+		c.perSlot = min(2*c.perSlot, n)
+	}
+}
+
+// passOver keeps the place of a row that is not taken now.
+func (c *cursors) passOver(key omnibox.OrderKey, seq int64) {
+	if old, ok := c.behind[key]; !ok || seq < old {
+		c.behind[key] = seq
+	}
+}
+
+// mustWait tells whether an elder of the row's key was passed over.
+func (c *cursors) mustWait(key omnibox.OrderKey, seq int64) bool {
+	first, ok := c.behind[key]
+	return ok && seq > first
+}
+
+// later compares two places in the order of scheduled rows.
+func later(at time.Time, seq int64, than time.Time, thanSeq int64) bool {
+	if c := at.Compare(than); c != 0 {
+		return c > 0
+	}
+	return seq > thanSeq
+}

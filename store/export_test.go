@@ -1,0 +1,21 @@
+package store
+
+import (
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ReadForTest is the statement that reads what is due, and its arguments, as
+// the first read of a claim sends it.
+func (s *Store) ReadForTest(slots []int, perSlot, n int) (string, pgx.StrictNamedArgs) {
+	from := start{perSlot: perSlot}
+	for _, slot := range slots {
+		from.slots = append(from.slots, int64(slot))
+		from.after = append(from.after, math.MinInt64)
+		from.afterAt = append(from.afterAt, time.Time{})
+		from.afterAtSeq = append(from.afterAtSeq, 0)
+	}
+	return s.sql["read_due"], s.readArgs(from, n)
+}

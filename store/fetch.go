@@ -1,0 +1,211 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// read reads a page of what is due. It takes no lock.
+func (s *Store) read(ctx context.Context, db querier, from start, n int) (page, error) {
+	rows, err := db.Query(ctx, s.sql["read_due"], s.readArgs(from, n))
+	if err != nil {
+		return page{}, err
+	}
+	return collect(rows, n)
+}
+
+func (s *Store) readArgs(from start, n int) pgx.StrictNamedArgs {
+	return s.filterArgs(pgx.StrictNamedArgs{
+		"table": s.table, "pipeline": s.cfg.Pipeline,
+		"slots": from.slots, "after": from.after, "after_at": from.afterAt, "after_at_seq": from.afterAtSeq,
+		"per_slot": from.perSlot, "n": n, "max_bytes": s.cfg.MaxFetchBytes,
+		"unnumbered": from.unnumbered, "ordered": s.ordered(),
+	})
+}
+
+func (s *Store) ordered() bool { return s.cfg.Ordering == "key" }
+
+// taken is what a page gave.
+type taken struct {
+	events  []omnibox.Event
+	blocked []omnibox.Event // by a hold, to be marked
+	more    bool
+}
+
+// take moves the cursors behind a page and picks what may be handed out. A page
+// whose cursors were set back meanwhile is dropped: it is read again.
+func (c *cursors) take(p page, from start, n int, ordered bool) taken {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rewinds != from.rewindsThen {
+		return taken{more: true}
+	}
+	out := taken{events: make([]omnibox.Event, 0, len(p.rows)), more: p.full|p.cut != 0}
+	firstCut := cutOffs(p.rows)
+	for i := range p.rows {
+		r := &p.rows[i]
+		cur := c.slots[r.Fence.Slot]
+		if cur == nil || r.isCut || !cur.advance(r, firstCut) {
+			continue
+		}
+		key := r.OrderKey()
+		switch {
+		case r.state == rowBlocked:
+			out.blocked = append(out.blocked, r.Event)
+			c.passOver(key, r.Seq)
+		case r.state == rowWaits:
+			c.passOver(key, r.Seq)
+		case ordered && c.mustWait(key, r.Seq):
+			// its elder was passed over: so is it
+		default:
+			if r.HoldsKey {
+				c.passOver(key, r.Seq)
+			}
+			r.Suspect = cur.suspect > 0 || r.Fetches > 0
+			cur.suspect--
+			out.events = append(out.events, r.Event)
+		}
+	}
+	for _, slot := range from.slots {
+		if cur := c.slots[int(slot)]; cur != nil && (p.full|p.cut)&(1<<slot) == 0 {
+			cur.suspect = 0 // all that the last owner can have had in hand has been read
+		}
+	}
+	c.adapt(len(out.events), n, p.full != 0, p.cut != 0)
+	return out
+}
+
+// cutOffs finds the first scheduled row of each slot, in the order of its
+// cursor, that did not fit.
+func cutOffs(rows []row) map[int]*row {
+	var first map[int]*row
+	for i := range rows {
+		r := &rows[i]
+		if !r.isCut {
+			continue
+		}
+		if first == nil {
+			first = map[int]*row{}
+		}
+		if f := first[r.Fence.Slot]; f == nil || later(f.ScheduledAt, f.Seq, r.ScheduledAt, r.Seq) {
+			first[r.Fence.Slot] = r
+		}
+	}
+	return first
+}
+
+// advance moves the cursor to r; it returns false if r was here before. A
+// scheduled row behind one that was cut off leaves the cursor where it is and
+// is remembered.
+func (c *cursor) advance(r *row, firstCut map[int]*row) bool {
+	if !r.isScheduled {
+		if r.Seq != unnumbered {
+			c.after = max(c.after, r.Seq)
+		}
+		return true
+	}
+	seen := c.ahead[r.ID]
+	if f := firstCut[r.Fence.Slot]; f != nil && later(r.ScheduledAt, r.Seq, f.ScheduledAt, f.Seq) {
+		if c.ahead == nil {
+			c.ahead = map[uuid.UUID]bool{}
+		}
+		c.ahead[r.ID] = true
+		return !seen
+	}
+	delete(c.ahead, r.ID)
+	if later(r.ScheduledAt, r.Seq, c.at, c.atSeq) {
+		c.at, c.atSeq = r.ScheduledAt, r.Seq
+	}
+	return !seen
+}
+
+// pick turns one page into events, marking what a hold blocks.
+type pick func(ctx context.Context, from start, n int) (taken, error)
+
+// fetch reads on until there is something to hand out or nothing is due, so that
+// a key with many blocked rows does not hide the others.
+func (s *Store) fetch(ctx context.Context, c *cursors, n int, deadline func() time.Time, pick pick) ([]omnibox.Event, bool, error) {
+	if n < 1 {
+		return nil, true, nil
+	}
+	for unnumbered := false; ; {
+		from := c.begin(n)
+		from.unnumbered = unnumbered
+		got, err := pick(ctx, from, n)
+		if err == nil && len(got.blocked) > 0 {
+			err = s.markHeld(ctx, got.blocked)
+		}
+		if err != nil {
+			return nil, false, s.wrap("fetch", err)
+		}
+		unnumbered = false
+		switch {
+		case len(got.events) > 0:
+			return got.events, got.more, nil
+		case got.more && time.Now().Before(deadline()):
+		case got.more:
+			return nil, true, nil
+		case c.lookOnce():
+			unnumbered = true
+		default:
+			return nil, false, nil
+		}
+	}
+}
+
+// lookOnce is true the first time.
+func (c *cursors) lookOnce() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.looked
+	c.looked = true
+	return first
+}
+
+// markHeld takes rows that a hold blocks out of the fetch's index.
+func (s *Store) markHeld(ctx context.Context, blocked []omnibox.Event) error {
+	o := refsOf(blocked)
+	_, err := s.db.Exec(ctx, s.sql["mark_held"], pgx.StrictNamedArgs{
+		"table": s.table, "ids": o.ids, "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys,
+	})
+	return err
+}
+
+// refs are columns that tell a statement which rows are meant.
+type refs struct {
+	ids        [][16]byte
+	createdAts []time.Time
+	topics     []string
+	keys       []string
+	slots      []int16
+	tokens     []int64
+	seqs       []int64
+}
+
+func refsOf(events []omnibox.Event) refs {
+	var r refs
+	for i := range events {
+		r.add(&events[i])
+	}
+	return r
+}
+
+func (r *refs) add(e *omnibox.Event) {
+	r.ids = append(r.ids, e.ID)
+	r.createdAts = append(r.createdAts, e.CreatedAt)
+	r.topics = append(r.topics, e.Topic)
+	r.keys = append(r.keys, e.Key)
+	r.slots = append(r.slots, int16(e.Fence.Slot))
+	r.tokens = append(r.tokens, e.Fence.Token)
+	r.seqs = append(r.seqs, e.Seq)
+}

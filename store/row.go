@@ -1,0 +1,137 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// States of a row that was read.
+const (
+	rowTaken   = 0
+	rowWaits   = 1 // leased, not due yet, or due after its elders
+	rowBlocked = 2 // by a hold
+)
+
+// row is a row as read_due.sql returns it.
+type row struct {
+	omnibox.Event
+	state       int
+	isCut       bool
+	isScheduled bool
+	lapsed      bool // its own lease has run out
+}
+
+// page is what one read returned.
+type page struct {
+	rows   []row
+	paused bool
+	full   uint64 // slots of which there may be more, a bit each
+	cut    uint64 // slots of which something did not fit
+}
+
+// collect reads a page. It scans by hand: reflection per row would cost as much
+// as the database.
+func collect(rows pgx.Rows, capacity int) (page, error) {
+	defer rows.Close()
+	p := page{rows: make([]row, 0, capacity)}
+	var full, cut int64
+	for rows.Next() {
+		if rows.RawValues()[3] == nil { // no slot: nothing was found
+			var rest [31]any
+			rest[0], rest[1], rest[2] = &p.paused, &full, &cut
+			if err := rows.Scan(rest[:]...); err != nil {
+				return page{}, err
+			}
+			continue
+		}
+		p.rows = append(p.rows, row{})
+		r := &p.rows[len(p.rows)-1]
+		var payload, headers []byte
+		err := rows.Scan(&p.paused, &full, &cut,
+			&r.Fence.Slot, &r.state, &r.isCut, &r.isScheduled, &r.HoldsKey, &r.lapsed,
+			(*[16]byte)(&r.ID), &r.CreatedAt, &r.Seq, &r.Topic, &r.Key, &r.ScheduledAt,
+			&r.Type, &r.Aggregate.Type, (*[16]byte)(&r.Aggregate.ID),
+			&payload, &headers, &r.Body,
+			&r.ContentType, &r.SchemaVersion, &r.TraceID, &r.CorrelationID, &r.CausationID, &r.IdempotencyKey,
+			&r.MaxAttempts, &r.Attempts, &r.Fetches, &r.Replays)
+		if err != nil {
+			return page{}, err
+		}
+		if payload != nil {
+			r.Payload = json.RawMessage(compact(payload))
+		}
+		if r.Headers, err = readHeaders(headers); err != nil {
+			return page{}, fmt.Errorf("headers of event %s: %w", r.ID, err)
+		}
+	}
+	p.full, p.cut = uint64(full), uint64(cut)
+	return p, rows.Err()
+}
+
+// compact removes in place the spaces that jsonb writes behind colons and commas.
+func compact(jsonb []byte) []byte {
+	out := jsonb[:0]
+	for rest := jsonb; len(rest) > 0; {
+		quote := bytes.IndexByte(rest, '"')
+		if quote < 0 {
+			quote = len(rest)
+		}
+		for _, c := range rest[:quote] {
+			if c != ' ' {
+				out = append(out, c)
+			}
+		}
+		rest = rest[quote:]
+		end := stringEnd(rest)
+		out = append(out, rest[:end]...)
+		rest = rest[end:]
+	}
+	return out
+}
+
+// stringEnd is the length of the JSON string that s begins with.
+func stringEnd(s []byte) int {
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+// readHeaders takes SQL null and JSON null for no headers, and a value that is
+// not a string as it is written: one odd row must not stop the others.
+func readHeaders(text []byte) (map[string]string, error) {
+	if len(text) == 0 || text[0] != '{' {
+		return nil, nil
+	}
+	var headers map[string]string
+	if json.Unmarshal(text, &headers) == nil {
+		return headers, nil
+	}
+	var odd map[string]json.RawMessage
+	if err := json.Unmarshal(text, &odd); err != nil {
+		return nil, err
+	}
+	headers = make(map[string]string, len(odd))
+	for k, raw := range odd {
+		var value string
+		if json.Unmarshal(raw, &value) != nil {
+			value = string(raw)
+		}
+		headers[k] = value
+	}
+	return headers, nil
+}
+
+// unnumbered is the seq of a row that has none.
+const unnumbered = math.MaxInt64

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // tells kinds of failure apart, protects nothing
+	"encoding/hex"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// verdicts are outcomes sorted by what they need.
+type verdicts struct {
+	succeeded, retried, dead, released []omnibox.Outcome
+	// unhold are events whose hold ends, if they have one.
+	unhold refs
+}
+
+func (v *verdicts) add(o omnibox.Outcome) {
+	switch o.Verdict {
+	case omnibox.Completed, omnibox.Skipped:
+		v.succeeded = append(v.succeeded, o)
+		if o.Event.HoldsKey {
+			v.unhold.add(o.Event)
+		}
+	case omnibox.Retry:
+		v.retried = append(v.retried, o)
+	case omnibox.Dead:
+		v.dead = append(v.dead, o)
+		v.unhold.add(o.Event)
+	case omnibox.Released:
+		v.released = append(v.released, o)
+	}
+}
+
+// settle writes verdicts whose leases tx has locked. Holds come before rows, as
+// in every transaction that touches both; what a hold kept waiting comes last,
+// in a statement whose snapshot is younger than the end of the hold.
+func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
+	freed, err := s.dropHolds(ctx, tx, v.unhold)
+	if err != nil {
+		return err
+	}
+	hold := v.retried
+	if !s.ordered() || s.cfg.BehindFailure != "block" {
+		hold = nil
+	}
+	for _, step := range []struct {
+		statement string
+		outcomes  []omnibox.Outcome
+		args      func([]omnibox.Outcome) pgx.StrictNamedArgs
+	}{
+		{"hold_keys", hold, s.holdArgs},
+		{s.onComplete(), v.succeeded, refArgs},
+		{"retry", v.retried, retryArgs},
+		{"bury", v.dead, s.buryArgs},
+		{"release_events", s.toRelease(v.released), refArgs},
+	} {
+		if len(step.outcomes) == 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, s.sql[step.statement], step.args(step.outcomes)); err != nil {
+			return err
+		}
+	}
+	if len(freed.topics) == 0 {
+		return nil
+	}
+	_, err = tx.Exec(ctx, s.sql["clear_held"], pgx.StrictNamedArgs{"table": s.table, "topics": freed.topics, "keys": freed.keys})
+	return err
+}
+
+// dropHolds ends holds and returns the keys that had one.
+func (s *Store) dropHolds(ctx context.Context, tx pgx.Tx, events refs) (freed refs, err error) {
+	if len(events.ids) == 0 {
+		return freed, nil
+	}
+	rows, err := tx.Query(ctx, s.sql["drop_holds"], pgx.StrictNamedArgs{
+		"table": s.table, "ids": events.ids, "topics": events.topics, "keys": events.keys,
+	})
+	if err != nil {
+		return freed, err
+	}
+	var topic, key string
+	_, err = pgx.ForEachRow(rows, []any{&topic, &key}, func() error {
+		freed.topics, freed.keys = append(freed.topics, topic), append(freed.keys, key)
+		return nil
+	})
+	return freed, err
+}
+
+// toRelease leaves out what nothing has been written for.
+func (s *Store) toRelease(released []omnibox.Outcome) []omnibox.Outcome {
+	if s.cfg.Claim == ClaimRow {
+		return released
+	}
+	var marked []omnibox.Outcome
+	for _, o := range released {
+		if o.Event.Fetches > 0 {
+			marked = append(marked, o)
+		}
+	}
+	return marked
+}
+
+func (s *Store) holdArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+	args := refArgs(outcomes)
+	args["table"], args["owner"] = s.table, s.cfg.Owner
+	return args
+}
+
+func retryArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+	args := failureArgs(outcomes)
+	counted, delays := make([]bool, len(outcomes)), make([]int64, len(outcomes))
+	for i, o := range outcomes {
+		counted[i], delays[i] = o.Counted, o.Delay.Microseconds()
+	}
+	args["counted"], args["delays"] = counted, delays
+	return args
+}
+
+func (s *Store) buryArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+	args := failureArgs(outcomes)
+	prints := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		prints[i] = fingerprint(o.Class, o.Error)
+	}
+	args["table"], args["pipeline"], args["fingerprints"] = s.table, s.cfg.Pipeline, prints
+	return args
+}
+
+func failureArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+	args := refArgs(outcomes)
+	texts, classes, attempts := make([]string, len(outcomes)), make([]string, len(outcomes)), make([]int32, len(outcomes))
+	for i, o := range outcomes {
+		texts[i], classes[i], attempts[i] = lastError(o.Error), string(o.Class), int32(o.Attempts)
+	}
+	args["errors"], args["classes"], args["attempts"] = texts, classes, attempts
+	return args
+}
+
+// lastError makes an error fit for a row: omni-box refuses a blank one and cuts
+// at the same place; Postgres refuses bytes that are not UTF-8, and NUL.
+func lastError(text string) string {
+	const suffix = "... [TRUNCATED]"
+	text = strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD"))
+	if text == "" {
+		return "unknown error"
+	}
+	if len(text) <= omnibox.MaxErrorBytes {
+		return text
+	}
+	end := omnibox.MaxErrorBytes - len(suffix)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + suffix
+}
+
+// variable are the parts of an error that differ between failures of one kind.
+var variable = regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|0x[0-9a-fA-F]+|[0-9]+`)
+
+// fingerprint is equal for failures of the same kind.
+func fingerprint(class omnibox.Class, text string) string {
+	sum := md5.Sum([]byte(string(class) + "\n" + variable.ReplaceAllString(text, "#"))) //nolint:gosec // see the import
+	return hex.EncodeToString(sum[:])
+}

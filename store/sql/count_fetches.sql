@@ -1,0 +1,9 @@
+-- Counts a delivery about to begin, of events whose leases this transaction has
+-- locked.
+-- Locks: the rows.
+-- Index: primary key.
+update {{table}} t
+set fetches = t.fetches + 1
+from unnest(@ids::uuid[], @created_ats::timestamptz[]) o (id, created_at)
+where t.id = o.id and t.created_at = o.created_at and t.status = 'pending'
+returning t.id, t.fetches

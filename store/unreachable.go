@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// wrap says what was being done to which table, and marks an outage of the
+// database as one. A nil error stays nil.
+func (s *Store) wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s of %s: %w", doing, s.table, err)
+	if isOutage(err) {
+		return omnibox.Unreachable(err)
+	}
+	return err
+}
+
+// isOutage tells whether err says that the database is down or refuses
+// everybody, rather than this statement.
+func isOutage(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code[:min(2, len(e.Code))] {
+		case "08", // connection
+			"28", // authorization
+			"53": // out of connections, memory or disk
+			return true
+		}
+		switch e.Code {
+		case "57P01", "57P02", "57P03", // shutting down, crashed, starting up
+			"25006": // read-only: the primary has become a standby
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed)
+}
+
+// isBadRow tells whether the server refused a statement for what is in a row: a
+// constraint, a value, or a trigger of the user's.
+func isBadRow(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	for _, class := range []string{"22", "23", "44", "54", "P0"} {
+		if strings.HasPrefix(e.Code, class) {
+			return true
+		}
+	}
+	return false
+}
