@@ -1,0 +1,222 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/worker"
+
+	"github.com/omnibox-go/omnibox/activities"
+	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/store/migrate"
+	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+// box is one pipeline of a worker, on its way from configured to running.
+type box struct {
+	worker    *Worker
+	name      string
+	cfg       config.Outbox
+	owner     string
+	log       *slog.Logger
+	converter broker.Converter
+	events    *eventMetrics
+	state     *state
+
+	// set once the database answered
+	store *store.Store
+	relay *activities.Relay
+}
+
+const (
+	retryFirst  = time.Second
+	retryMax    = 15 * time.Second
+	ensureEvery = 30 * time.Second
+	longPoll    = 15 * time.Minute
+	linger      = 10 * time.Second
+)
+
+func newBox(w *Worker, name string, cfg config.Outbox, owner string, events *eventMetrics) (*box, error) {
+	converter := w.options.converters[name]
+	if converter == nil {
+		var err error
+		if converter, err = broker.NewConverter(cfg.Converter); err != nil {
+			return nil, err
+		}
+	}
+	return &box{
+		worker: w, name: name, cfg: cfg, owner: owner, converter: converter, events: events, state: newState(),
+		log: w.log.With(slog.String("pipeline", name)),
+	}, nil
+}
+
+func (b *box) queue() string { return workflows.TaskQueue(b.worker.cfg.Temporal.IDPrefix, b.name) }
+
+// run brings the pipeline up and keeps it up until ctx ends.
+func (b *box) run(ctx context.Context) {
+	if !b.insist(ctx, "opening the table", b.open) {
+		return
+	}
+	watcher := store.Watch(ctx, b.worker.databases[b.cfg.Database], b.cfg.Table, b.log)
+	defer watcher.Close()
+	rows := newRows(b.store, watcher, b.log)
+	scanCtx, stopScan := context.WithCancel(context.WithoutCancel(ctx)) // drains under way still wait for it
+	var scan sync.WaitGroup
+	scan.Go(func() { rows.scan(scanCtx) })
+	defer func() { stopScan(); scan.Wait() }()
+	b.relay = b.newRelay(rows)
+	for ctx.Err() == nil {
+		var w worker.Worker
+		fatal := make(chan error, 1)
+		if !b.insist(ctx, "starting with Temporal", func(ctx context.Context) (err error) {
+			w, err = b.start(ctx, fatal)
+			return err
+		}) {
+			return
+		}
+		b.state.set(phaseRunning, nil)
+		b.log.Info("pipeline running", slog.String("table", b.cfg.Table), slog.Int("shards", b.cfg.Shards), slog.String("task_queue", b.queue()))
+		b.watch(ctx, fatal)
+		b.state.set("stopping", nil)
+		w.Stop()
+	}
+}
+
+// insist tries until it works, and shows what it waits for. It returns false
+// when ctx ended first.
+func (b *box) insist(ctx context.Context, phase string, try func(context.Context) error) bool {
+	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
+		err := try(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		b.state.set(phase, err)
+		b.log.Warn(phase+", trying again", slog.Any("error", err), slog.Duration("after", delay)) //nolint:sloglint // the phase is one of three constants
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// open finds the table, and checks that this binary and this configuration fit
+// it. It changes nothing in a database that they do not fit.
+func (b *box) open(ctx context.Context) error {
+	db := b.worker.databases[b.cfg.Database]
+	if err := migrate.Check(ctx, db, b.cfg.Table); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, db, store.Config{
+		Table: b.cfg.Table, Pipeline: b.name, Owner: b.owner, Claim: b.cfg.Claim, Lease: b.cfg.Lease,
+		Ordering: b.cfg.Ordering, BehindFailure: b.cfg.BehindFailure, OnComplete: b.cfg.OnComplete,
+		ReadAhead: 3 * b.cfg.Batch, Filter: store.Filter(b.cfg.Filter),
+	})
+	if err != nil {
+		return err
+	}
+	if b.cfg.Claim == store.ClaimShard {
+		if err := refuseForeign(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := s.Register(ctx, store.Settings{Claim: b.cfg.Claim, Ordering: b.cfg.Ordering, BehindFailure: b.cfg.BehindFailure, Lease: b.cfg.Lease}); err != nil {
+		return err
+	}
+	b.store = s
+	b.state.opened(s)
+	return nil
+}
+
+// refuseForeign keeps slot leases away from a table that another program
+// relays: it does not know them.
+func refuseForeign(ctx context.Context, s *store.Store) error {
+	owners, err := s.ForeignOwners(ctx)
+	if err != nil || len(owners) == 0 {
+		return err
+	}
+	return fmt.Errorf("another relay works on this table (locked_by %q): stop it, or set claim: row", owners[0])
+}
+
+func (b *box) newRelay(rows *rows) *activities.Relay {
+	d := b.worker.brokers[b.cfg.Broker]
+	o := b.worker.options
+	cfg := pipeline.Config{
+		Name: b.name, Fetch: b.store, Commit: b.store, Breaker: d.breaker,
+		Handler:     broker.NewSink(d.publisher, b.converter),
+		Steps:       o.steps[b.name],
+		Finishers:   []pipeline.Finisher{b.events.of(b.name)},
+		StepTimeout: b.cfg.StepTimeout,
+		Retry:       pipeline.Retry{Base: cmp.Or(b.cfg.Retry.Base, -1), Max: b.cfg.Retry.Max},
+		Batch:       b.cfg.Batch, Lease: b.cfg.Lease, Log: b.log,
+	}
+	if strategy := o.fetch[b.name]; strategy != nil {
+		cfg.Fetch = strategy(b.store)
+	}
+	if strategy := o.commit[b.name]; strategy != nil {
+		cfg.Commit = strategy(b.store)
+	}
+	return &activities.Relay{
+		Pipeline: pipeline.New(cfg), Rows: rows, Shards: b.cfg.Shards,
+		LongPoll: longPoll, Slice: b.cfg.Slice, Linger: linger,
+	}
+}
+
+// start starts a Temporal worker for the pipeline, and the pollers.
+func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, error) {
+	id, err := b.store.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.relay.Database = id.String()
+	if err := b.ensurePollers(ctx); err != nil {
+		return nil, err
+	}
+	w := worker.New(b.worker.temporal, b.queue(), worker.Options{
+		Identity: b.owner,
+		// a fetch or a drain a shard, and a pause
+		MaxConcurrentActivityExecutionSize: 2*b.cfg.Shards + 2,
+		WorkerStopTimeout:                  b.worker.cfg.Shutdown.Grace,
+		OnFatalError: func(err error) {
+			select {
+			case fatal <- err:
+			default:
+			}
+		},
+	})
+	workflows.Register(w, b.relay)
+	if err := w.Start(); err != nil {
+		return nil, fmt.Errorf("start Temporal worker: %w", err)
+	}
+	return w, nil
+}
+
+// watch keeps the pollers running until ctx or the Temporal worker ends.
+func (b *box) watch(ctx context.Context, fatal <-chan error) {
+	tick := time.NewTicker(ensureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case err := <-fatal:
+			b.log.Error("Temporal worker ended, starting another", slog.Any("error", err))
+			return
+		case <-tick.C:
+			if err := b.ensurePollers(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				b.log.Warn("ensure pollers", slog.Any("error", err))
+			}
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/omnibox-go/omnibox/store"
+)
+
+// boxCollector reads how the tables stand when metrics are scraped. Every
+// replica reports the same, since the database is asked, by its clock.
+type boxCollector struct {
+	boxes []*box
+}
+
+// scrapeTimeout keeps a slow database from holding up the other metrics.
+const scrapeTimeout = 2 * time.Second
+
+var (
+	pipelineLabel = []string{"pipeline"}
+	descReady     = prometheus.NewDesc("omnibox_pipeline_ready", "1 while this worker works for the pipeline.", pipelineLabel, nil)
+	descOpen      = prometheus.NewDesc("omnibox_destination_unreachable", "1 while this worker waits for the pipeline's destination.", pipelineLabel, nil)
+	descBacklog   = prometheus.NewDesc("omnibox_backlog_events", "Events that are due, counted up to 10,000.", pipelineLabel, nil)
+	descLag       = prometheus.NewDesc("omnibox_lag_seconds", "Age of the oldest due event.", pipelineLabel, nil)
+	descScheduled = prometheus.NewDesc("omnibox_scheduled_events", "Events that fall due later, retries included, counted up to 10,000.", pipelineLabel, nil)
+	descPaused    = prometheus.NewDesc("omnibox_pipeline_paused", "1 while the pipeline is paused.", pipelineLabel, nil)
+	descHolds     = prometheus.NewDesc("omnibox_held_keys", "Keys that wait, by reason, counted up to 10,000.", []string{"pipeline", "reason"}, nil)
+	descDead      = prometheus.NewDesc("omnibox_dead_letters", "Open dead letters, by class, counted up to 10,000.", []string{"pipeline", "class"}, nil)
+)
+
+// Describe sends the descriptions.
+func (c *boxCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descReady, descOpen, descBacklog, descLag, descScheduled, descPaused, descHolds, descDead} {
+		out <- d
+	}
+}
+
+// Collect asks the database, once a pipeline.
+func (c *boxCollector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) //nolint:forbidigo // a collector is given no context
+	defer cancel()
+	for _, b := range c.boxes {
+		now := b.state.get()
+		out <- prometheus.MustNewConstMetric(descReady, prometheus.GaugeValue, number(now.ready), b.name)
+		_, open := b.worker.brokers[b.cfg.Broker].breaker.Open()
+		out <- prometheus.MustNewConstMetric(descOpen, prometheus.GaugeValue, number(open), b.name)
+		if now.store == nil {
+			continue // the table has not been found yet
+		}
+		status, err := now.store.Status(ctx)
+		if err != nil {
+			b.log.Warn("read status for metrics", slog.Any("error", err))
+			continue
+		}
+		collectStatus(out, b.name, status)
+	}
+}
+
+func collectStatus(out chan<- prometheus.Metric, name string, s store.Status) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{name}, labels...)...)
+	}
+	gauge(descBacklog, float64(s.Backlog.N))
+	gauge(descLag, s.Lag.Seconds())
+	gauge(descScheduled, float64(s.Scheduled.N))
+	gauge(descPaused, number(s.Paused != nil))
+	for _, h := range s.Holds {
+		gauge(descHolds, float64(h.Keys.N), h.Reason)
+	}
+	for _, d := range s.Dead {
+		gauge(descDead, float64(d.Letters.N), string(d.ErrorClass))
+	}
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

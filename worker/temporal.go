@@ -1,0 +1,94 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+
+	"github.com/omnibox-go/omnibox/activities"
+	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+// newTemporalClient makes a client that dials when it is first used. What the
+// configuration leaves open comes from the TEMPORAL_* variables.
+func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Address != "" {
+		options.HostPort = cfg.Address
+	}
+	if cfg.Namespace != "" {
+		options.Namespace = cfg.Namespace
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	return client.NewLazyClient(options)
+}
+
+// memoDatabase is the memo in which a poller carries its database's identity.
+const memoDatabase = "omnibox_database"
+
+// ensurePollers starts those pollers of the box that do not run.
+func (b *box) ensurePollers(ctx context.Context) error {
+	for shard := range b.cfg.Shards {
+		if err := b.ensurePoller(ctx, shard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *box) ensurePoller(ctx context.Context, shard int) error {
+	id := workflows.PollerID(b.worker.cfg.Temporal.IDPrefix, b.name, shard)
+	running, err := b.running(ctx, id)
+	if err != nil || running {
+		return err
+	}
+	options := client.StartWorkflowOptions{
+		ID:                       id,
+		TaskQueue:                b.queue(),
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // another worker was faster
+		Memo:                     map[string]any{memoDatabase: b.relay.Database},
+		StaticSummary:            fmt.Sprintf("looks after shard %d of %d of pipeline %s", shard, b.cfg.Shards, b.name),
+	}
+	state := workflows.PollerState{Poller: activities.Poller{Shard: shard, Database: b.relay.Database}, Pipeline: b.name}
+	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.PollerWorkflow, state); err != nil {
+		return fmt.Errorf("start poller %s: %w", id, err)
+	}
+	return nil
+}
+
+// running looks for a running poller and whose it is.
+func (b *box) running(ctx context.Context, id string) (bool, error) {
+	found, err := b.worker.temporal.DescribeWorkflowExecution(ctx, id, "")
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for poller %s: %w", id, err)
+	}
+	info := found.GetWorkflowExecutionInfo()
+	if info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return false, nil
+	}
+	var database string
+	if payload := info.GetMemo().GetFields()[memoDatabase]; payload != nil {
+		if err := converter.GetDefaultDataConverter().FromPayload(payload, &database); err != nil {
+			return false, fmt.Errorf("read memo of poller %s: %w", id, err)
+		}
+	}
+	if database != b.relay.Database {
+		return false, fmt.Errorf("poller %s is there already: %w", id, &activities.WrongDatabaseError{Poller: database, Worker: b.relay.Database})
+	}
+	return true, nil
+}

@@ -1,0 +1,181 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.temporal.io/sdk/client"
+
+	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/worker/config"
+)
+
+// Worker runs the pipelines of a configuration.
+type Worker struct {
+	cfg       *config.Config
+	options   *options
+	log       *slog.Logger
+	temporal  client.Client
+	databases map[string]*pgxpool.Pool
+	brokers   map[string]*destination
+	boxes     []*box
+	metrics   *prometheus.Registry
+	listener  net.Listener // nil when nothing is served
+}
+
+// destination is a broker with what its pipelines share.
+type destination struct {
+	publisher broker.Publisher
+	breaker   *pipeline.Breaker
+}
+
+// Run runs the pipelines of cfg until ctx ends, and then stops in order: what
+// is being sent is settled, leases are given back. It blocks until that is
+// done, for at most cfg.Shutdown.Grace longer.
+//
+// It does not need anything to be up: what cannot be reached is tried again,
+// visibly, until it can. The error is of the configuration or the options.
+func Run(ctx context.Context, cfg *config.Config, opts ...Option) error {
+	w, err := New(cfg, opts...)
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// New prepares a worker without touching the network, but for the address that
+// health and metrics are served on.
+func New(cfg *config.Config, opts ...Option) (*Worker, error) {
+	o := collect(opts)
+	if err := o.check(cfg); err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		cfg: cfg, options: o, log: o.log, metrics: prometheus.NewRegistry(),
+		databases: map[string]*pgxpool.Pool{}, brokers: map[string]*destination{},
+	}
+	if err := w.connect(); err != nil {
+		w.close()
+		return nil, err
+	}
+	owner := ownerName()
+	events := newEventMetrics(w.metrics)
+	for _, name := range keys(cfg.Outboxes) {
+		b, err := newBox(w, name, cfg.Outboxes[name], owner, events)
+		if err != nil {
+			w.close()
+			return nil, fmt.Errorf("outboxes.%s: %w", name, err)
+		}
+		w.boxes = append(w.boxes, b)
+	}
+	w.metrics.MustRegister(&boxCollector{boxes: w.boxes})
+	return w, nil
+}
+
+// connect makes the clients of everything; none of them dials yet.
+func (w *Worker) connect() (err error) {
+	for name, db := range w.cfg.Databases {
+		if w.databases[name], err = openPool(db); err != nil {
+			return fmt.Errorf("databases.%s.url: %w", name, err)
+		}
+	}
+	for name, b := range w.cfg.Brokers {
+		p := w.options.publishers[name]
+		if p == nil {
+			if p, err = newPublisher(b, w.log); err != nil {
+				return fmt.Errorf("brokers.%s: %w", name, err)
+			}
+		}
+		w.brokers[name] = &destination{publisher: p, breaker: pipeline.NewBreaker(name, p.Probe, w.log)}
+	}
+	if w.temporal, err = newTemporalClient(w.cfg.Temporal, w.log); err != nil {
+		return fmt.Errorf("temporal: %w", err)
+	}
+	if w.cfg.HTTP.Listen != "" {
+		if w.listener, err = net.Listen("tcp", w.cfg.HTTP.Listen); err != nil {
+			return fmt.Errorf("http.listen: %w (another address or \"off\" mends it)", err)
+		}
+	}
+	return nil
+}
+
+// Run is Run for a prepared worker. It can be called once.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.close()
+	var wg sync.WaitGroup
+	if w.listener != nil {
+		server := w.newServer()
+		wg.Go(func() { w.serve(ctx, server) })
+	}
+	for _, b := range w.boxes {
+		wg.Go(func() { b.run(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// Ready reports whether every pipeline is being worked for.
+func (w *Worker) Ready() bool {
+	return !slices.ContainsFunc(w.boxes, func(b *box) bool { return !b.state.get().ready })
+}
+
+func (w *Worker) close() {
+	for _, d := range w.brokers {
+		if err := d.publisher.Close(); err != nil {
+			w.log.Warn("close broker", slog.Any("error", err))
+		}
+	}
+	for _, db := range w.databases {
+		if db != nil {
+			db.Close()
+		}
+	}
+	if w.temporal != nil {
+		w.temporal.Close()
+	}
+}
+
+// openPool makes a pool that connects when it is first used.
+func openPool(db config.Database) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(string(db.URL))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "omnibox"
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	return pgxpool.NewWithConfig(context.Background(), cfg)
+}
+
+// ownerName is unique to this process and allowed in omni-box's locked_by.
+func ownerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	clean := []byte(host)
+	for i, c := range clean {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.') {
+			clean[i] = '-'
+		}
+	}
+	return string(clean) + ":" + strconv.Itoa(os.Getpid()) + ":" + uuid.NewString()[:8]
+}
+
+func keys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
