@@ -1,0 +1,121 @@
+package memstore
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+const (
+	reasonRetry  = "retry"
+	reasonPaused = "paused"
+)
+
+// Pause stops the pipeline, or lets it go on.
+func (t *Table) Pause(paused bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.paused = paused
+}
+
+// HoldKey pauses a key.
+func (t *Table) HoldKey(key omnibox.OrderKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hold(key, reasonPaused, uuid.Nil)
+}
+
+// FreeKey ends the pause of a key.
+func (t *Table) FreeKey(key omnibox.OrderKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free(key, reasonPaused)
+}
+
+// Replay puts a dead event back; it returns false if the event is not dead.
+func (t *Table) Replay(id uuid.UUID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.find(id)
+	if r == nil || r.Status != omnibox.StatusFailed {
+		return false
+	}
+	r.Status, r.Attempts, r.Fetches, r.LastError, r.Class = omnibox.StatusPending, 0, 0, "", ""
+	r.ScheduledAt = time.Now()
+	r.Replays++
+	for i := range t.dead {
+		if t.dead[i].ID == id {
+			t.dead[i].Open = false
+		}
+	}
+	return true
+}
+
+// Expire makes every lease run out now.
+func (t *Table) Expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.slots {
+		t.slots[i].until = time.Time{}
+	}
+}
+
+// Elapse moves all times of the rows into the past, as if d had gone by. It must
+// not be called while events are in hand: CreatedAt is part of their reference.
+func (t *Table) Elapse(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.rows {
+		r.CreatedAt, r.ScheduledAt = r.CreatedAt.Add(-d), r.ScheduledAt.Add(-d)
+		if !r.CompletedAt.IsZero() {
+			r.CompletedAt = r.CompletedAt.Add(-d)
+		}
+	}
+}
+
+func (t *Table) hold(key omnibox.OrderKey, reason string, event uuid.UUID) {
+	if t.holds[key] == nil {
+		t.holds[key] = map[string]uuid.UUID{}
+	}
+	if _, held := t.holds[key][reason]; !held {
+		t.holds[key][reason] = event
+	}
+}
+
+// free ends a hold; when it was the last of its key, the key's rows are back.
+func (t *Table) free(key omnibox.OrderKey, reason string) {
+	delete(t.holds[key], reason)
+	if len(t.holds[key]) > 0 {
+		return
+	}
+	delete(t.holds, key)
+	for _, r := range t.rows {
+		if r.OrderKey() == key && !t.broken.heldForEver {
+			r.held = false
+		}
+	}
+}
+
+// freeEvent ends the hold of an event, if it has one.
+func (t *Table) freeEvent(r *row) {
+	for reason, event := range t.holds[r.OrderKey()] {
+		if event == r.ID {
+			t.free(r.OrderKey(), reason)
+		}
+	}
+}
+
+// blocks tells whether something else than the row holds its key, and whether
+// the row does.
+func (t *Table) blocks(r *row) (blocked, own bool) {
+	for _, event := range t.holds[r.OrderKey()] {
+		if event == r.ID {
+			own = true
+		} else {
+			blocked = true
+		}
+	}
+	return blocked, own
+}

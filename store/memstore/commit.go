@@ -1,0 +1,148 @@
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// Commit records outcomes.
+func (s *Store) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	t := s.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	lost := 0
+	for _, o := range outcomes {
+		if !t.isLive(o.Event.Fence) && !t.broken.settlesStale {
+			lost++
+		}
+	}
+	if lost > 0 && t.broken.allOrNothing {
+		return omnibox.ErrLeaseLost
+	}
+	for _, o := range outcomes {
+		if !t.isLive(o.Event.Fence) && !t.broken.settlesStale {
+			continue
+		}
+		r := t.find(o.Event.ID)
+		if r == nil {
+			continue
+		}
+		if r.Status != omnibox.StatusPending && !t.broken.regresses {
+			if t.broken.refusesRepeat {
+				lost++
+			}
+			continue
+		}
+		s.settle(r, o)
+	}
+	if lost > 0 {
+		return fmt.Errorf("settle %d of %d events: %w", lost, len(outcomes), omnibox.ErrLeaseLost)
+	}
+	return nil
+}
+
+func (s *Store) settle(r *row, o omnibox.Outcome) {
+	t := s.table
+	switch o.Verdict {
+	case omnibox.Completed, omnibox.Skipped:
+		if o.Verdict == omnibox.Skipped && t.broken.skippedStays {
+			return
+		}
+		s.complete(r)
+	case omnibox.Retry:
+		s.retry(r, o)
+	case omnibox.Dead:
+		t.bury(r, o)
+	case omnibox.Released:
+		if !t.broken.keepsMarks {
+			r.Fetches = 0
+		}
+		if t.broken.countsReleased {
+			r.Attempts++
+		}
+	}
+}
+
+func (s *Store) complete(r *row) {
+	t := s.table
+	if s.cfg.OnComplete == "delete" && !t.broken.keepsDeleted {
+		t.rows = slices.DeleteFunc(t.rows, func(o *row) bool { return o == r })
+	}
+	r.Status, r.CompletedAt, r.held = omnibox.StatusCompleted, time.Now(), false
+	if t.broken.forgetsComplete {
+		r.Status = omnibox.StatusPending
+	}
+	t.freeEvent(r)
+}
+
+func (s *Store) retry(r *row, o omnibox.Outcome) {
+	t := s.table
+	if o.Counted || t.broken.countsAll {
+		r.Attempts = o.Attempts
+	}
+	if t.broken.countsTwice {
+		r.Attempts++
+	}
+	if !t.broken.attemptsAboveMax {
+		r.MaxAttempts = max(r.MaxAttempts, r.Attempts+1)
+	}
+	r.LastError, r.Class = lastError(o.Error), o.Class
+	if t.broken.longErrors {
+		r.LastError = o.Error
+	}
+	r.ScheduledAt = time.Now().Add(o.Delay)
+	if latest := r.CreatedAt.Add(omnibox.MaxSchedule); r.ScheduledAt.After(latest) && !t.broken.unboundedDelay {
+		r.ScheduledAt = latest
+	}
+	if t.broken.noDelay {
+		r.ScheduledAt = r.CreatedAt
+	}
+	if !t.broken.keepsMarks {
+		r.Fetches = 0
+	}
+	if s.blocksBehind() != t.broken.blocksWrongly {
+		t.hold(r.OrderKey(), reasonRetry, r.ID)
+	}
+}
+
+func (t *Table) bury(r *row, o omnibox.Outcome) {
+	r.Status, r.held, r.Fetches = omnibox.StatusFailed, false, 0
+	r.Attempts = r.MaxAttempts // omni-box's rule of failed rows
+	r.LastError, r.Class = lastError(o.Error), o.Class
+	letter := DeadLetter{Ref: r.Ref(), Class: o.Class, Error: r.LastError, Attempts: o.Attempts, Open: true}
+	if t.broken.falseAttempts {
+		letter.Attempts = r.Attempts
+	}
+	if !t.broken.noLetter {
+		t.dead = append(t.dead, letter)
+	}
+	if !t.broken.deadHolds {
+		t.freeEvent(r)
+	}
+}
+
+// lastError cuts an error as package store does.
+func lastError(text string) string {
+	const suffix = "... [TRUNCATED]"
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return "unknown error"
+	}
+	if len(text) <= omnibox.MaxErrorBytes {
+		return text
+	}
+	end := omnibox.MaxErrorBytes - len(suffix)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + suffix
+}

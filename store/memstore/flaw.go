@@ -1,0 +1,46 @@
+package memstore
+
+// flaw breaks one line of the contract, to show that a test notices. Only tests
+// of this package can set one.
+type flaw struct {
+	heldForEver      bool // held rows stay so when the key is free
+	ignoresPause     bool
+	sharesSlots      bool // a lease keeps nobody out
+	sameToken        bool // a takeover does not raise the token
+	suspectsNobody   bool
+	neverRewinds     bool
+	extendsLost      bool // a lost lease is extended
+	extendsNothing   bool
+	marksStale       bool
+	marksInMemory    bool // a mark is not in the row
+	releasesNothing  bool
+	leavesDirty      bool
+	unboundedBytes   bool
+	unboundedCount   bool
+	saysNoMore       bool
+	unordered        bool
+	early            bool // scheduled rows come before their time
+	scheduledLast    bool // in order of due time
+	ignoresHolds     bool
+	overtakes        bool // what was passed over is overtaken
+	repeats          bool // the cursor does not move
+	settlesStale     bool
+	allOrNothing     bool
+	regresses        bool // a final row is settled again
+	refusesRepeat    bool
+	skippedStays     bool
+	keepsMarks       bool // an orderly end leaves the count of fetches
+	countsReleased   bool
+	keepsDeleted     bool
+	forgetsComplete  bool
+	countsAll        bool // also what does not count
+	countsTwice      bool
+	attemptsAboveMax bool
+	longErrors       bool
+	unboundedDelay   bool
+	noDelay          bool
+	blocksWrongly    bool // blocks where it should skip, and the reverse
+	falseAttempts    bool
+	noLetter         bool
+	deadHolds        bool
+}
