@@ -1,0 +1,9 @@
+-- Every dead letter of one event, the latest first. Takes no lock. Index:
+-- primary key; dead_letters has few rows beside the table of events.
+select id, pipeline, table_name, event_id, event_created_at, topic, partition_key, event_type, error, error_class,
+	fingerprint, attempts, first_at, last_at, state, resolved_at, coalesce(resolved_by, '') as resolved_by,
+	coalesce(note, '') as note
+from omnibox.dead_letters
+where table_name = @table
+	and (event_id = @event or id = @letter)
+order by id desc

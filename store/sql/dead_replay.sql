@@ -1,0 +1,40 @@
+-- Puts dead events back. Locks the rows in the order of their ids; one that
+-- someone else replays meanwhile is seen to be pending and left alone. Index:
+-- the table's primary key, dead_letters' primary key.
+--
+-- omni-box refuses a row that is scheduled more than 365 days after it was
+-- created, hence the least().
+with dead as materialized (
+	select t.id, t.created_at, asked.letter
+	from unnest(@events::uuid[], @created::timestamptz[], @letters::bigint[]) as asked (id, created_at, letter)
+	join {{table}} t on t.id = asked.id and t.created_at = asked.created_at
+	where t.status = 'failed'
+	order by t.id
+	for update of t
+), replayed as (
+	update {{table}} t
+	set status = 'pending',
+		attempts_made = 0,
+		last_error = null,
+		error_class = null,
+		fetches = 0,
+		held = false,
+		locked_at = null,
+		locked_by = null,
+		lease_token = null,
+		lease_until = null,
+		completed_at = null,
+		replays = t.replays + 1,
+		scheduled_at = least(now(), t.created_at + interval '365 days'),
+		seq = coalesce(t.seq, nextval(pg_get_serial_sequence(@quoted, 'seq'))),
+		updated_at = now()
+	from dead d
+	where t.id = d.id and t.created_at = d.created_at
+	returning t.id, t.created_at, d.letter
+), resolved as (
+	update omnibox.dead_letters l
+	set state = 'replayed', resolved_at = clock_timestamp(), resolved_by = @by
+	from replayed r
+	where l.id = r.letter and l.state <> 'replayed'
+)
+select id as event_id, created_at, letter from replayed

@@ -1,0 +1,16 @@
+-- The row of an event; its payload only when asked for. Takes no lock. Index:
+-- the table's primary key.
+select id, created_at, topic, partition_key, event_type, aggregate_type, aggregate_id, status, attempts_made,
+	max_attempts, replays, coalesce(seq, 0) as seq, held, scheduled_at, completed_at,
+	coalesce(last_error, '') as last_error, coalesce(error_class, '') as error_class,
+	coalesce(locked_by, '') as locked_by, coalesce(trace_id, '') as trace_id,
+	coalesce(correlation_id, '') as correlation_id, coalesce(causation_id, '') as causation_id,
+	coalesce(idempotency_key, '') as idempotency_key, coalesce(schema_version, '') as schema_version,
+	nullif(headers, 'null') as headers, coalesce(content_type, '') as content_type,
+	coalesce(octet_length(body), octet_length(payload::text)) as payload_bytes,
+	case when @payload then payload::text end as payload,
+	case when @payload then body end as body
+from {{table}}
+where id = @event
+order by created_at desc
+limit 1
