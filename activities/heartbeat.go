@@ -13,21 +13,21 @@ import (
 // heartbeats records details now and then until the returned function is
 // called, which waits for the goroutine.
 func heartbeats(ctx context.Context, details func() any) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	stopped := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(heartbeatEvery)
 		defer tick.Stop()
 		for {
-			activity.RecordHeartbeat(ctx, details())
 			select {
 			case <-tick.C:
-			case <-ctx.Done():
+				activity.RecordHeartbeat(ctx, details())
+			case <-stopped:
 				return
 			}
 		}
 	})
-	return func() { cancel(); wg.Wait() }
+	return func() { close(stopped); wg.Wait() }
 }
 
 // atomicCounts carries the counts from the drain to the heartbeat.
