@@ -78,3 +78,11 @@ func (b adminBox) die(t testing.TB, ids []uuid.UUID) {
 			'f-' || error_class, attempts_made, created_at
 		from died order by seq`, ids)
 }
+
+// waitForLock returns when someone waits for a lock in the database.
+func waitForLock(t testing.TB, b adminBox) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return get[bool](t, b, "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")
+	}, waitLong, poll)
+}

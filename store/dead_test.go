@@ -215,39 +215,64 @@ func TestReplayByFilter(t *testing.T) {
 // trap: 15
 func TestTwoReplaysOfOneEvent(t *testing.T) {
 	t.Parallel()
-	for name, letters := range map[string]bool{"with dead letters": true, "failed under another relay": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newAdminBox(t, store.Config{})
-			var refs []store.DeadID
-			for _, id := range b.dead(t, 300) {
-				refs = append(refs, store.DeadID{Event: id})
-			}
-			if !letters {
-				b.exec(t, "delete from omnibox.dead_letters")
-			}
-			var wg sync.WaitGroup
-			results, errs := make([]store.ReplayResult, 4), make([]error, 4)
-			for i := range 4 {
-				mine := slices.Clone(refs)
-				if i%2 == 1 {
-					slices.Reverse(mine)
-				}
-				wg.Go(func() {
-					results[i], errs[i] = b.Replay(t.Context(), store.ReplayParams{IDs: mine, By: "ann"})
-				})
-			}
-			wg.Wait()
-			total := 0
-			for i := range 4 {
-				require.NoError(t, errs[i])
-				require.Equal(t, 300, results[i].Replayed+len(results[i].Refused))
-				total += results[i].Replayed
-			}
-			require.Equal(t, 300, total)
-			require.Equal(t, 300, get[int](t, b, "select sum(replays) from outbox_events"))
+	b := newAdminBox(t, store.Config{})
+	var refs []store.DeadID
+	for _, id := range b.dead(t, 300) {
+		refs = append(refs, store.DeadID{Event: id})
+	}
+	var wg sync.WaitGroup
+	results, errs := make([]store.ReplayResult, 4), make([]error, 4)
+	for i := range 4 {
+		mine := slices.Clone(refs)
+		if i%2 == 1 {
+			slices.Reverse(mine)
+		}
+		wg.Go(func() {
+			results[i], errs[i] = b.Replay(t.Context(), store.ReplayParams{IDs: mine, By: "ann"})
 		})
 	}
+	wg.Wait()
+	total := 0
+	for i := range 4 {
+		require.NoError(t, errs[i])
+		require.Equal(t, 300, results[i].Replayed+len(results[i].Refused))
+		total += results[i].Replayed
+	}
+	require.Equal(t, 300, total)
+	require.Equal(t, 300, get[int](t, b, "select sum(replays) from outbox_events"))
+}
+
+// Of a row that failed under another relay there is no letter to lock:
+//
+//  1. someone puts the row back, and does not commit yet
+//  2. replay waits for the row
+//  3. they commit
+//  4. replay sees that the row is pending now, and leaves it alone
+func TestReplayWaitsForAnotherReplay(t *testing.T) {
+	t.Parallel()
+	b := newAdminBox(t, store.Config{})
+	ids := b.dead(t, 1)
+	b.exec(t, "delete from omnibox.dead_letters")
+	type outcome struct {
+		store.ReplayResult
+		err error
+	}
+	done := make(chan outcome, 1)
+	err := pgx.BeginFunc(t.Context(), b.db, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "update outbox_events set status = 'pending', attempts_made = 3, replays = 1")
+		go func() {
+			r, err := b.Replay(t.Context(), store.ReplayParams{IDs: []store.DeadID{{Event: ids[0]}}, By: "ann"})
+			done <- outcome{r, err}
+		}()
+		waitForLock(t, b)
+		return err
+	})
+	require.NoError(t, err)
+	got := <-done
+	require.NoError(t, got.err)
+	require.Zero(t, got.Replayed)
+	require.Equal(t, "not dead: it is pending", got.Refused[0].Reason)
+	require.Equal(t, 3, get[int](t, b, "select attempts_made from outbox_events"))
 }
 
 // trap: 38

@@ -8,20 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Relays returns the names of other relays that are seen at work on the table:
-// with any in sight, only ClaimRow is safe. It takes no lock and reads a
-// bounded part of the table.
-func (s *Store) Relays(ctx context.Context) ([]string, error) {
-	rows, _ := s.db.Query(ctx, s.sql["doctor_relays"])
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("look for other relays on %s: %w", s.table, err)
-	}
-	return names, nil
-}
-
 func (s *Store) checkRelays(ctx context.Context) (Check, error) {
-	names, err := s.Relays(ctx)
+	names, err := s.ForeignOwners(ctx)
 	if err != nil {
 		return Check{}, err
 	}

@@ -110,9 +110,7 @@ func TestResumeKeySeesTheMarksOfAFetchUnderWay(t *testing.T) {
 			}
 			freed <- got.Freed
 		}()
-		require.Eventually(t, func() bool {
-			return get[bool](t, b, "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")
-		}, waitLong, poll)
+		waitForLock(t, b)
 		return nil
 	})
 	require.NoError(t, err)

@@ -56,9 +56,6 @@ type Broker struct {
 	// Version of the Kafka protocol to speak, such as 3.6.0. Empty: what the
 	// client library takes as its default.
 	Version string `yaml:"version" pattern:"([0-9]+\\.[0-9]+\\.[0-9]+(\\.[0-9]+)?)?" example:"3.6.0"`
-	// MaxMessageBytes is the largest request that is sent, in bytes. A topic's
-	// own max.message.bytes applies on top.
-	MaxMessageBytes int `yaml:"max_message_bytes" default:"1000000" min:"1024" max:"104857600"`
 }
 
 // TLS of a connection to a broker.
@@ -169,8 +166,6 @@ type Temporal struct {
 	// IDPrefix begins the id of every workflow, so that two installations can
 	// share a namespace.
 	IDPrefix string `yaml:"id_prefix" default:"omnibox" pattern:"[A-Za-z0-9._-]{1,40}" example:"omnibox"`
-	// TaskQueue that workers poll.
-	TaskQueue string `yaml:"task_queue" default:"omnibox" pattern:"[^\\s]{1,200}" example:"omnibox"`
 }
 
 // HTTP serves /healthz, /readyz and /metrics.
