@@ -53,8 +53,8 @@ type Broker struct {
 	SASL *SASL `yaml:"sasl,omitempty"`
 	// Compression of record batches.
 	Compression string `yaml:"compression" default:"none" enum:"none,gzip,snappy,lz4,zstd"`
-	// Version of the Kafka protocol to speak, such as 3.6.0. Empty: what the
-	// client library takes as its default.
+	// Version of the newest Kafka whose protocol is spoken, such as 3.6.0.
+	// Empty: the newest that both sides know.
 	Version string `yaml:"version" pattern:"([0-9]+\\.[0-9]+\\.[0-9]+(\\.[0-9]+)?)?" example:"3.6.0"`
 }
 
@@ -74,9 +74,9 @@ type TLS struct {
 type SASL struct {
 	// Mechanism of the exchange.
 	Mechanism string `yaml:"mechanism" default:"PLAIN" enum:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"`
-	// Username. Required.
+	// Username to prove. Required.
 	Username string `yaml:"username"`
-	// Password. Required.
+	// Password of that user. Required.
 	Password Secret `yaml:"password"`
 }
 
@@ -88,8 +88,8 @@ type Outbox struct {
 	Table string `yaml:"table" default:"outbox_events" pattern:"[^.]{1,63}(\\.[^.]{1,63})?" example:"outbox_events or sales.outbox_events"`
 	// Broker is the name of one of brokers.
 	Broker string `yaml:"broker" default:"kafka"`
-	// Lane that events take. For now auto means batch, and workflow is
-	// refused.
+	// Lane that events take. For now auto means batch, workflow is refused,
+	// and workflow_budget and calm_threshold have no effect.
 	Lane string `yaml:"lane" default:"auto" enum:"auto,batch,workflow"`
 	// WorkflowBudget is how many workflows a minute healthy events may start
 	// in lane auto; 0 for none.
@@ -170,8 +170,7 @@ type Temporal struct {
 
 // HTTP serves /healthz, /readyz and /metrics.
 type HTTP struct {
-	// Listen is the address to serve on; off serves nothing, and then is empty
-	// here.
+	// Listen is the address to serve on, or off.
 	Listen string `yaml:"listen" default:"127.0.0.1:9464"`
 }
 
@@ -254,7 +253,7 @@ func parse(name string, data []byte, environ []string) (*Config, problems) {
 	c := new(Config)
 	d.decode(root, "", c)
 	c.origins = d.origins
-	if c.HTTP.Listen == "off" {
+	if c.HTTP.Listen == "off" { // for the program an empty address says so
 		c.HTTP.Listen = ""
 	}
 	found = append(found, d.problems...)
