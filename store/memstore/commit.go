@@ -86,6 +86,7 @@ func (s *Store) complete(r *row) {
 
 func (s *Store) retry(r *row, o omnibox.Outcome) {
 	t := s.table
+	r.Status = omnibox.StatusPending
 	if o.Counted || t.broken.countsAll {
 		r.Attempts = o.Attempts
 	}

@@ -1,0 +1,108 @@
+// Package storetest is the contract of a store of events as executable tests:
+// one guarantee a test, named by its sentence. A store that passes it can stand
+// behind every pipeline. Package store passes it in both claim modes, and so
+// does package memstore, which is why pipelines may be tested on that.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/store"
+)
+
+// System is one empty table of events under test. The methods that take a
+// testing.TB fail the test when something goes wrong.
+type System interface {
+	// Open makes a worker's side of the table. The claim mode, the table and
+	// the pipeline are the system's.
+	Open(t testing.TB, cfg store.Config) Store
+	// ClaimsRows tells whether rows rather than slots are leased.
+	ClaimsRows() bool
+	// Begin begins a transaction of a producer. Several may be open at once.
+	Begin(t testing.TB) Tx
+	// Expire makes every lease run out now.
+	Expire(t testing.TB)
+	// Elapse moves all times of the rows into the past, as if d had gone by.
+	// Nothing is in hand then.
+	Elapse(t testing.TB, d time.Duration)
+	// Row finds a row.
+	Row(t testing.TB, id uuid.UUID) (Row, bool)
+	// DeadLetters are those of all times, the oldest first.
+	DeadLetters(t testing.TB) []DeadLetter
+	// Pause stops the pipeline or lets it go on.
+	Pause(t testing.TB, paused bool)
+	// HoldKey and FreeKey pause one key.
+	HoldKey(t testing.TB, key omnibox.OrderKey)
+	FreeKey(t testing.TB, key omnibox.OrderKey)
+	// Replay puts a dead event back.
+	Replay(t testing.TB, id uuid.UUID)
+}
+
+// Store is a worker's side of the table.
+type Store interface {
+	omnibox.FetchStrategy
+	omnibox.CommitStrategy
+	Due(ctx context.Context, slots []int) ([]int, error)
+}
+
+// Tx writes events.
+type Tx interface {
+	Enqueue(t testing.TB, events ...omnibox.Event) []uuid.UUID
+	Commit(t testing.TB)
+}
+
+// Row is what the tests ask of a row.
+type Row struct {
+	Status                         omnibox.Status
+	Attempts, MaxAttempts, Fetches int
+	LastError                      string
+	Class                          omnibox.Class
+	ScheduledAt                    time.Time
+}
+
+// DeadLetter is what the tests ask of a dead letter.
+type DeadLetter struct {
+	ID       uuid.UUID
+	Class    omnibox.Class
+	Error    string
+	Attempts int
+	Open     bool
+}
+
+// Test is one guarantee.
+type Test struct {
+	Name string
+	Run  func(t testing.TB, s System)
+	// Slots says that it is about leases of slots.
+	Slots bool
+}
+
+// Tests are all guarantees.
+func Tests() []Test {
+	var all []Test
+	for _, group := range [][]Test{fetching(), ordering(), leasing(), suspecting(), settling(), failing(), holding()} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+// Run runs every guarantee against a system of its own. open may run in
+// parallel.
+func Run(t *testing.T, open func(t testing.TB) System) {
+	t.Helper()
+	for _, test := range Tests() {
+		t.Run(test.Name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			if test.Slots && s.ClaimsRows() {
+				t.Skip("leases rows")
+			}
+			test.Run(t, s)
+		})
+	}
+}
