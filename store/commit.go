@@ -47,6 +47,7 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 	if err != nil {
 		return err
 	}
+	s.forget(outcomes)
 	return lost
 }
 

@@ -129,6 +129,13 @@ func (c *cursors) mustWait(key omnibox.OrderKey, seq int64) bool {
 	return ok && seq > first
 }
 
+// keepPlace passes over a row that was taken and could not be had after all.
+func (c *cursors) keepPlace(e *omnibox.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passOver(e.OrderKey(), e.Seq)
+}
+
 // later compares two places in the order of scheduled rows.
 func later(at time.Time, seq int64, than time.Time, thanSeq int64) bool {
 	if c := at.Compare(than); c != 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,7 @@ type Store struct {
 	cfg   Config
 	table string // schema.table, unquoted: the key of the companion tables
 	sql   map[string]string
+	hands sync.Map // of *rowClaim: those that may hold rows
 }
 
 // Claim modes.
