@@ -68,7 +68,7 @@ func New(cfg *config.Config, opts ...Option) (*Worker, error) {
 		databases: map[string]*pgxpool.Pool{}, brokers: map[string]*destination{},
 	}
 	if err := w.connect(); err != nil {
-		w.close()
+		w.Close()
 		return nil, err
 	}
 	owner := ownerName()
@@ -76,7 +76,7 @@ func New(cfg *config.Config, opts ...Option) (*Worker, error) {
 	for _, name := range keys(cfg.Outboxes) {
 		b, err := newBox(w, name, cfg.Outboxes[name], owner, events)
 		if err != nil {
-			w.close()
+			w.Close()
 			return nil, fmt.Errorf("outboxes.%s: %w", name, err)
 		}
 		w.boxes = append(w.boxes, b)
@@ -130,6 +130,15 @@ func (w *Worker) Run(ctx context.Context) error {
 // Ready reports whether every pipeline is being worked for.
 func (w *Worker) Ready() bool {
 	return !slices.ContainsFunc(w.boxes, func(b *box) bool { return !b.state.get().ready })
+}
+
+// Close gives up a worker that is not to be run. After Run there is nothing
+// left to close.
+func (w *Worker) Close() {
+	if w.listener != nil {
+		_ = w.listener.Close()
+	}
+	w.close()
 }
 
 func (w *Worker) close() {
