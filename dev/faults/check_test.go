@@ -1,0 +1,50 @@
+package faults
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// The check is what the fault tests stand on, so it is shown to see each kind of
+// violation.
+func TestCompareFindsEveryViolation(t *testing.T) {
+	t.Parallel()
+	ids := [4]uuid.UUID{uuid.New(), uuid.New(), uuid.New(), uuid.New()}
+	ledger := NewLedger()
+	ledger.Commit(
+		Entry{ID: ids[0], Key: "a", N: 1, Seq: 1}, Entry{ID: ids[1], Key: "a", N: 2, Seq: 2},
+		Entry{ID: ids[2], Key: "a", N: 3, Seq: 3}, Entry{ID: ids[3], Key: "b", N: 1, Seq: 4})
+	at := func(i int, key string, n int) Delivery { return Delivery{ID: ids[i], Key: key, N: n} }
+	whole := []Delivery{at(0, "a", 1), at(3, "b", 1), at(1, "a", 2), at(2, "a", 3)}
+	swapped := slices.Clone(whole)
+	swapped[2], swapped[3] = swapped[3], swapped[2]
+
+	for _, c := range []struct {
+		name       string
+		deliveries []Delivery
+		duplicates int
+		broken     []string
+	}{
+		{name: "all is well", deliveries: whole},
+		{name: "a late repetition is allowed", deliveries: append(slices.Clone(whole), at(0, "a", 1)), duplicates: 1},
+		{name: "lost", deliveries: whole[:3], broken: []string{"committed and not delivered: 1"}},
+		{name: "out of order", deliveries: swapped, broken: []string{"first delivered out of order: 1"}},
+		{name: "phantom", deliveries: append(slices.Clone(whole), Delivery{ID: uuid.New(), Key: "a", N: 3}), broken: []string{"never committed: 1"}},
+		{name: "changed", deliveries: append(slices.Clone(whole), at(0, "b", 1)), duplicates: 1, broken: []string{"another key or content: 1"}},
+		{name: "two partitions", deliveries: append(slices.Clone(whole), Delivery{ID: ids[0], Key: "a", N: 1, Partition: 1}), duplicates: 1, broken: []string{"more than one partition of its key: 1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := Compare(ledger, c.deliveries)
+			require.Len(t, got.Broken, len(c.broken), "%v", got.Broken)
+			for i, want := range c.broken {
+				require.Contains(t, got.Broken[i], want)
+			}
+			require.Equal(t, c.duplicates, got.Duplicates)
+			require.Equal(t, 4, got.Committed)
+		})
+	}
+}

@@ -1,0 +1,71 @@
+package faults
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox/dev/devtest"
+)
+
+var (
+	count = flag.Int("faults", 10, "how many faults")
+	seed  = flag.Uint64("seed", 0, "which faults; 0 for a seed that is printed")
+	rate  = flag.Int("rate", 250, "events a second")
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+const stockBinary = "github.com/omnibox-go/omnibox/cmd/omnibox"
+
+// The campaigns come one after the other on the same servers.
+func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
+	if _, err := exec.LookPath("java"); testing.Short() || (err != nil && os.Getenv("JAVA_HOME") == "") {
+		t.Skip("real servers, minutes, and Java for Kafka")
+	}
+	dir, err := os.MkdirTemp("", "omnibox-faults-")
+	require.NoError(t, err)
+	s, err := StartServers(t.Context(), dir, os.Stderr)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		if t.Failed() {
+			t.Logf("logs of servers and workers are in %s", dir)
+			return
+		}
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	stock, err := BuildCommand(t.Context(), dir, stockBinary)
+	require.NoError(t, err)
+
+	t.Run("slots leased", func(t *testing.T) {
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "shard", Claim: "shard", Faults: *count})
+	})
+	t.Run("rows leased", func(t *testing.T) {
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "row", Claim: "row", Faults: min(*count, 3)})
+	})
+}
+
+// campaign runs a campaign with the settings that all have.
+func campaign(t *testing.T, c *Campaign) {
+	t.Helper()
+	c.Seed = *seed
+	for c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	c.Rate, c.Keys, c.Lease, c.Shards, c.Logf = *rate, 100, 5*time.Second, 4, t.Logf
+	t.Logf("seed: go test ./dev/faults -run %s -faults=%d -seed=%d", strings.ReplaceAll(t.Name(), " ", "_"), c.Faults, c.Seed)
+	report, err := c.Run(t.Context())
+	t.Logf("\n%s", report)
+	if err != nil || len(report.Broken) > 0 {
+		t.Logf("logs: %s %s/worker-*.log", c.Servers.Logs(), c.dir())
+	}
+	require.NoError(t, err)
+	require.Empty(t, report.Broken, "broken promises:\n%s", strings.Join(report.Broken, "\n"))
+}

@@ -1,0 +1,67 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/omnibox-go/omnibox/dev/servers"
+)
+
+// Command makes the command that runs one worker with a configuration file.
+type Command func(ctx context.Context, configFile string) *exec.Cmd
+
+// BuildCommand builds a program and returns the Command that runs it as the
+// stock binary is run: "program worker -c file".
+func BuildCommand(ctx context.Context, dir, pkg string) (Command, error) {
+	binary := filepath.Join(dir, filepath.Base(pkg))
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, pkg).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return func(ctx context.Context, configFile string) *exec.Cmd {
+		return exec.CommandContext(ctx, binary, "worker", "-c", configFile)
+	}, nil
+}
+
+// configFile writes the configuration of the campaign's workers.
+func (c *Campaign) configFile(databaseURL string) (string, error) {
+	type section = map[string]any
+	text, err := yaml.Marshal(section{
+		"databases": section{"main": section{"url": databaseURL}},
+		"brokers":   section{"kafka": section{"addresses": c.Servers.Kafka.Brokers()}},
+		"outboxes": section{pipelineName: section{
+			"shards": c.Shards, "claim": c.Claim, "lease": c.Lease.String(), "lane": "batch",
+		}},
+		"temporal": section{"address": c.Servers.ToTemporal.Address(), "namespace": "default", "id_prefix": c.Name},
+		"http":     section{"listen": "off"},
+		"shutdown": section{"grace": "10s"},
+	})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(c.dir(), "omnibox.yaml")
+	return file, os.WriteFile(file, text, 0o600)
+}
+
+func (r *run) startWorkers(ctx context.Context, databaseURL string) error {
+	file, err := r.configFile(databaseURL)
+	if err != nil {
+		return err
+	}
+	for i := range 2 {
+		w, err := servers.StartProgram(ctx, servers.ProgramOptions{
+			Name: fmt.Sprintf("worker-%d", i+1), Dir: r.dir(),
+			Command: func(ctx context.Context) *exec.Cmd { return r.Command(ctx, file) },
+		})
+		if err != nil {
+			return err
+		}
+		r.workers = append(r.workers, w)
+	}
+	return nil
+}
