@@ -8,12 +8,14 @@ import (
 )
 
 // do runs an activity and waits for it. It restores the types that
-// ExecuteActivity erases; method is a reference, never called here.
-func do[In, Out any](ctx workflow.Context, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
+// ExecuteActivity erases; method is a reference, never called here. The summary
+// is what the UI shows beside the activity.
+func do[In, Out any](ctx workflow.Context, summary string, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: timeout,
 		HeartbeatTimeout:    heartbeatTimeout,
 		RetryPolicy:         forever,
+		Summary:             summary,
 	})
 	var out Out
 	err := workflow.ExecuteActivity(ctx, method, in).Get(ctx, &out)

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -78,16 +80,16 @@ func Poller(ctx workflow.Context, state PollerState) error {
 
 // round waits for due events and drains them once.
 func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
-	p.Phase = phaseWaiting
-	found, err := do(ctx, fetchTimeout, p.relay.Fetch, activities.FetchIn{Poller: p.Poller})
+	p.enter(ctx, phaseWaiting)
+	found, err := do(ctx, "long poll", fetchTimeout, p.relay.Fetch, activities.FetchIn{Poller: p.Poller})
 	if err != nil || found.Gone {
 		return true, err
 	}
 	if !found.Due {
 		return false, nil
 	}
-	p.Phase = phaseDraining
-	out, err := do(ctx, found.Drain, p.relay.Drain, activities.DrainIn{Poller: p.Poller})
+	p.enter(ctx, phaseDraining)
+	out, err := do(ctx, "batch lane", found.Drain, p.relay.Drain, activities.DrainIn{Poller: p.Poller})
 	if err != nil {
 		return true, err
 	}
@@ -99,4 +101,11 @@ func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
 		return false, workflow.Sleep(ctx, breath)
 	}
 	return false, nil
+}
+
+// enter tells the phase to the query and to the UI's details.
+func (p *poller) enter(ctx workflow.Context, phase string) {
+	p.Phase = phase
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Pipeline **%s**, shard %d: %s.\n\nSo far %d events delivered and %d dead in %d drains; the last one ended: %s.",
+		p.Pipeline, p.Shard, phase, p.Sent, p.Dead, p.Drains, cmp.Or(string(p.Last.Reason), "none yet")))
 }
