@@ -1,0 +1,194 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/omnibox-go/omnibox/dev/bench/lab"
+)
+
+// Figure is one thing that a run measures.
+type Figure string
+
+// The figures. CPU time is for each 1,000 events.
+const (
+	Rate          Figure = "events/s"
+	Micros        Figure = "µs a transaction"
+	P50           Figure = "p50, ms"
+	P99           Figure = "p99, ms"
+	Buffers       Figure = "buffers"
+	CPU           Figure = "CPU s"
+	CPUOfSelf     Figure = "CPU s, this process"
+	CPUOfPostgres Figure = "CPU s, Postgres"
+)
+
+// Sample is what one run measured.
+type Sample map[Figure]float64
+
+// Variant is one way to do the work.
+type Variant struct {
+	Name  string
+	Title string
+	// Against names the variant that this one is compared with, if any.
+	Against string
+	Goals   []Goal
+	// Once: it counts what does not change from round to round.
+	Once bool
+	run  func(context.Context, Setup) (Sample, error)
+}
+
+// Goal bounds a figure, or its ratio to that of the variant compared with, from
+// one side.
+type Goal struct {
+	Figure          Figure
+	Absolute        bool
+	AtLeast, AtMost float64
+}
+
+// Setup is what all runs share.
+type Setup struct {
+	Lab *lab.Lab
+	// Events of a run that measures a rate.
+	Events int
+	// Quick asks for a fraction of the time and less certain figures.
+	Quick bool
+}
+
+// All variants, in the order of the table.
+func All() []Variant {
+	return slices.Concat(loops(), lanes(), enqueues(), latencies(), buffers())
+}
+
+// Select gives the named variants and what they are compared with; all if no
+// name is given.
+func Select(all []Variant, names []string) ([]Variant, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	wanted := map[string]bool{}
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(v Variant) bool { return v.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no variant %q: there are %v", name, nameList(all))
+		}
+		wanted[name], wanted[all[i].Against] = true, true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(v Variant) bool { return !wanted[v.Name] }), nil
+}
+
+func nameList(variants []Variant) (names []string) {
+	for _, v := range variants {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+// Results are the samples of each variant, a round each.
+type Results struct {
+	Variants []Variant
+	samples  map[string][]Sample
+}
+
+// Run measures the variants in turn, round by round, and tells progress of each
+// run in a line. What was measured before an error is in the results.
+func Run(ctx context.Context, s Setup, variants []Variant, rounds int, progress io.Writer) (*Results, error) {
+	r := &Results{Variants: variants, samples: map[string][]Sample{}}
+	for round := range rounds {
+		for _, v := range variants {
+			if v.Once && round > 0 {
+				continue
+			}
+			sample, err := v.run(ctx, s)
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", v.Name, err)
+			}
+			r.samples[v.Name] = append(r.samples[v.Name], sample)
+			fmt.Fprintf(progress, "round %d of %d  %-22s %s\n", round+1, rounds, v.Name, sample)
+		}
+	}
+	return r, nil
+}
+
+// String lists the figures in a fixed order.
+func (s Sample) String() (text string) {
+	for _, f := range slices.Sorted(maps.Keys(s)) {
+		text += fmt.Sprintf(" %s %s", number(s[f]), f)
+	}
+	return text
+}
+
+// Median of a figure over all rounds; NaN if it was not measured.
+func (r *Results) Median(variant string, f Figure) float64 {
+	var all []float64
+	for _, s := range r.samples[variant] {
+		if v, ok := s[f]; ok {
+			all = append(all, v)
+		}
+	}
+	return median(all)
+}
+
+// Ratio of a figure to that of the variant which v is compared with: the median
+// of the rounds' ratios, so that what slowed a whole round down is left out.
+func (r *Results) Ratio(v Variant, f Figure) float64 {
+	own, other := r.samples[v.Name], r.samples[v.Against]
+	var all []float64
+	for round := range min(len(own), len(other)) {
+		all = append(all, own[round][f]/other[round][f])
+	}
+	return median(all)
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return (values[middle-1] + values[middle]) / 2
+}
+
+// Missed lists the goals that were not reached, a sentence each. A figure that
+// cannot be measured on this system misses nothing.
+func (r *Results) Missed() (missed []string) {
+	for _, v := range r.Variants {
+		for _, g := range v.Goals {
+			value, of := r.Ratio(v, g.Figure), fmt.Sprintf(" × that of %s", v.Against)
+			if g.Absolute {
+				value, of = r.Median(v.Name, g.Figure), ""
+			}
+			if g.AtLeast > 0 && value < g.AtLeast || g.AtMost > 0 && value > g.AtMost {
+				missed = append(missed, fmt.Sprintf("%s: %s: %s%s, wanted %s", v.Name, g.Figure, number(value), of, g))
+			}
+		}
+	}
+	return missed
+}
+
+// String says the bound.
+func (g Goal) String() string {
+	unit := " ×"
+	if g.Absolute {
+		unit = ""
+	}
+	if g.AtLeast > 0 {
+		return "≥ " + number(g.AtLeast) + unit
+	}
+	return "≤ " + number(g.AtMost) + unit
+}
+
+// cost adds the CPU time of a run to a sample.
+func (s Sample) cost(used lab.Usage, events int) Sample {
+	thousands := float64(events) / 1000
+	s[CPUOfSelf] = used.Self / thousands
+	s[CPUOfPostgres] = used.Postgres / thousands
+	s[CPU] = s[CPUOfSelf] + s[CPUOfPostgres]
+	return s
+}

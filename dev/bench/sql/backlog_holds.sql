@@ -1,0 +1,6 @@
+-- The holds of the keys whose events backlog.sql marks as held.
+-- Locks: the new rows.
+-- Index: none.
+insert into omnibox.holds (table_name, topic, partition_key, reason)
+select 'public.outbox_events', @topic, 'held-' || n, 'paused'
+from generate_series(0, 99) n

@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// figures that have a line in the table, in this order.
+var figures = []Figure{Rate, Micros, P50, P99, CPU, Buffers}
+
+// WriteTable writes the medians as a table in Markdown.
+func (r *Results) WriteTable(w io.Writer) {
+	fmt.Fprintln(w, "| what | figure | ratio | wanted | CPU s per 1,000 events: this process | Postgres |")
+	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|")
+	for _, v := range r.Variants {
+		if len(r.samples[v.Name]) == 0 {
+			continue
+		}
+		lead := v.Title
+		for _, f := range figures {
+			if _, measured := r.samples[v.Name][0][f]; !measured || f == CPU && !v.judges(CPU) {
+				continue
+			}
+			fmt.Fprintf(w, "| %s | %s %s | %s | %s | %s | %s |\n", lead, number(r.Median(v.Name, f)), f, r.ratio(v, f), v.wanted(f),
+				number(r.Median(v.Name, CPUOfSelf)), number(r.Median(v.Name, CPUOfPostgres)))
+			lead = "″"
+		}
+	}
+}
+
+// judges tells whether a figure has a goal.
+func (v Variant) judges(f Figure) bool { return v.wanted(f) != "" }
+
+// ratio says how a figure compares, and with what.
+func (r *Results) ratio(v Variant, f Figure) string {
+	if v.Against == "" || math.IsNaN(r.Ratio(v, f)) {
+		return ""
+	}
+	return fmt.Sprintf("%.2f × %s", r.Ratio(v, f), v.Against)
+}
+
+// wanted lists the goals of a figure.
+func (v Variant) wanted(f Figure) string {
+	var all []string
+	for _, g := range v.Goals {
+		if g.Figure == f {
+			all = append(all, g.String())
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// number writes three significant digits, with commas; nothing for NaN.
+func number(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return ""
+	case v >= 1000:
+		digits := math.Pow(10, math.Floor(math.Log10(v))-2)
+		return thousands(int64(math.Round(v/digits) * digits))
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 1:
+		return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", v), "0"), ".")
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+func thousands(n int64) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}

@@ -1,0 +1,74 @@
+// Command bench measures throughput, latency and cost on servers of its own, and
+// prints a table:
+//
+//	go run ./dev/cmd/bench [-only name,...] [-rounds 3] [-events 50000] [-quick] [-assert]
+//
+// It takes a quarter of an hour; -quick takes a few minutes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/omnibox-go/omnibox/dev/bench"
+	"github.com/omnibox-go/omnibox/dev/bench/lab"
+)
+
+func main() {
+	if bench.IsLoad() {
+		os.Exit(bench.Load(os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(run())
+}
+
+func run() int {
+	only := flag.String("only", "", "measure these variants and what they are compared with, separated by commas")
+	rounds := flag.Int("rounds", 3, "measure each variant so often; the table has medians")
+	events := flag.Int("events", 50_000, "events of each throughput run")
+	quick := flag.Bool("quick", false, "smaller and shorter, with less certain figures")
+	assert := flag.Bool("assert", false, "exit with 1 if a goal is missed")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	missed, err := measure(ctx, *only, *rounds, *events, *quick)
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	case *assert && missed:
+		return 1
+	}
+	return 0
+}
+
+func measure(ctx context.Context, only string, rounds, events int, quick bool) (missed bool, err error) {
+	variants, err := bench.Select(bench.All(), strings.FieldsFunc(only, func(r rune) bool { return r == ',' }))
+	if err != nil {
+		return false, err
+	}
+	fmt.Fprintln(os.Stderr, "starting Postgres and Kafka")
+	l, err := lab.Open(ctx, os.Stderr)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	machine, err := l.Machine(ctx)
+	if err != nil {
+		return false, err
+	}
+	results, err := bench.Run(ctx, bench.Setup{Lab: l, Events: events, Quick: quick}, variants, rounds, os.Stderr)
+	fmt.Printf("\n%s\n\n", machine)
+	results.WriteTable(os.Stdout)
+	fmt.Println()
+	for _, m := range results.Missed() {
+		fmt.Println("missed:", m)
+	}
+	return len(results.Missed()) > 0, err
+}
