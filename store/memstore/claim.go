@@ -39,7 +39,10 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 	defer t.mu.Unlock()
 	due := map[int]bool{}
 	for _, r := range t.rows {
-		if r.Status == omnibox.StatusPending && !r.held && !r.ScheduledAt.After(time.Now()) && slices.Contains(slots, r.Fence.Slot) {
+		if r.Status != omnibox.StatusPending || r.held || !slices.Contains(slots, r.Fence.Slot) {
+			continue
+		}
+		if !r.ScheduledAt.After(time.Now()) || t.broken.dueBeforeTime {
 			due[r.Fence.Slot] = true
 		}
 	}

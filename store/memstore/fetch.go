@@ -120,7 +120,9 @@ func (c *claim) hand(r *row) omnibox.Event {
 		c.seen(h, r)
 	}
 	e := r.Event
-	e.Headers = maps.Clone(e.Headers)
+	if e.Headers = maps.Clone(e.Headers); c.table.broken.losesHeaders {
+		e.Headers = nil
+	}
 	e.Fence.Token = h.token
 	e.Suspect = h.suspect > 0 || e.Fetches > 0
 	h.suspect--

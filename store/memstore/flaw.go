@@ -18,6 +18,8 @@ type flaw struct {
 	unboundedBytes   bool
 	unboundedCount   bool
 	saysNoMore       bool
+	dueBeforeTime    bool // Due does not look at the time
+	losesHeaders     bool
 	unordered        bool
 	early            bool // scheduled rows come before their time
 	scheduledLast    bool // in order of due time

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -95,17 +96,27 @@ func finalStates(t testing.TB, s System) {
 			}
 		}
 	}
+	for _, again := range []omnibox.Verdict{omnibox.Retry, omnibox.Released, omnibox.Dead, omnibox.Completed} {
+		id := enqueue(t, s, "z")[0]
+		events := slices.DeleteFunc(workers[0].again(t), func(e omnibox.Event) bool { return e.ID != id })
+		workers[0].complete(t, events...)
+		out := dead(&events[0])
+		out.Verdict = again
+		workers[0].settle(t, out)
+		require.Equal(t, omnibox.StatusCompleted, row(t, s, id).Status, "then %s", again)
+	}
 	rapid.Check(rapidTB{t}, func(r *rapid.T) {
-		for range rapid.IntRange(1, 12).Draw(r, "steps") {
+		for range rapid.IntRange(5, 20).Draw(r, "steps") {
 			n := rapid.IntRange(0, 1).Draw(r, "worker")
 			w := workers[n]
 			replayed := uuid.Nil
-			switch rapid.IntRange(0, 9).Draw(r, "action") {
+			switch rapid.IntRange(0, 15).Draw(r, "action") {
 			case 0, 1:
 				w.Rewind()
 				events, _, err := w.Fetch(t.Context(), 3)
 				require.NoError(t, err)
 				hand[n] = append(hand[n], events...)
+				hand[n] = hand[n][max(0, len(hand[n])-4):]
 			case 2:
 				s.Expire(t)
 				w.claim(t)
