@@ -50,9 +50,9 @@ func newBed(t *testing.T) *bed {
 	b.env = suite.NewTestActivityEnvironment()
 	b.env.SetWorkerStopChannel(b.stop)
 	b.env.SetWorkerOptions(worker.Options{})
-	b.env.RegisterActivityWithOptions(b.Relay.Fetch, activity.RegisterOptions{Name: "Fetch"})
-	b.env.RegisterActivityWithOptions(b.Relay.Drain, activity.RegisterOptions{Name: "Drain"})
-	b.env.RegisterActivityWithOptions(b.Relay.SetPaused, activity.RegisterOptions{Name: "SetPaused"})
+	b.env.RegisterActivityWithOptions(b.Fetch, activity.RegisterOptions{Name: "Fetch"})
+	b.env.RegisterActivityWithOptions(b.Drain, activity.RegisterOptions{Name: "Drain"})
+	b.env.RegisterActivityWithOptions(b.SetPaused, activity.RegisterOptions{Name: "SetPaused"})
 	return b
 }
 

@@ -89,7 +89,7 @@ func (b *Breaker) probeUntilUp(ctx context.Context, closed <-chan struct{}) erro
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		b.log.Info("destination still unreachable", slog.String("destination", b.name), slog.Any("error", err), slog.Duration("next_probe", delay))
+		b.log.InfoContext(ctx, "destination still unreachable", slog.String("destination", b.name), slog.Any("error", err), slog.Duration("next_probe", delay))
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:

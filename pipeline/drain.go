@@ -111,7 +111,7 @@ func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
 	d.run(ctx)
 	// the claim is given back even when ctx has ended: others need not wait
 	if err := claim.Release(context.WithoutCancel(ctx)); err != nil {
-		p.Log.Warn("release claim", slog.Any("error", err))
+		p.Log.WarnContext(ctx, "release claim", slog.Any("error", err))
 	}
 	report := Report{Counts: d.counts}
 	cause := context.Cause(stopped)
@@ -178,7 +178,7 @@ func (d *drain) extend(ctx context.Context) {
 	case errors.Is(err, omnibox.ErrPaused):
 		d.stop(ended{Paused})
 	default: // the claim ends by itself if this goes on
-		d.Log.Warn("extend lease", slog.Any("error", err))
+		d.Log.WarnContext(ctx, "extend lease", slog.Any("error", err))
 	}
 }
 

@@ -34,7 +34,7 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 		if more && time.Since(rewound) < rescanEvery {
 			continue
 		}
-		if !more && !d.idle(ctx, active) {
+		if !more && !d.idle(active) { //nolint:contextcheck // it waits for the drain, not for the caller
 			d.stop(ended{Calm})
 			return
 		}
@@ -59,7 +59,7 @@ func (d *drain) read(ctx context.Context) (batch, bool, error) {
 
 // idle waits for a reason to look again. It returns false when there has been
 // none for Linger and nothing is in hand.
-func (d *drain) idle(ctx context.Context, active time.Time) bool {
+func (d *drain) idle(active time.Time) bool {
 	wakeCtx, cancel := context.WithTimeout(d.stopped, pollEvery)
 	defer cancel()
 	woken := make(chan struct{})
@@ -73,7 +73,7 @@ func (d *drain) idle(ctx context.Context, active time.Time) bool {
 		<-woken
 	case <-woken:
 	}
-	if d.stopped.Err() != nil || ctx.Err() != nil {
+	if d.stopped.Err() != nil {
 		return true // readAll sees that the drain has stopped
 	}
 	lingered := time.Since(active) >= d.Linger && len(d.claim.Slots()) == len(d.Slots)

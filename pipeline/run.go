@@ -70,7 +70,7 @@ func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
 	defer func() {
 		if r := recover(); r != nil {
 			// what was thrown may hold the payload: its type is all that is told
-			s.log.Error("step panicked", slog.String("step", s.Name), slog.String("event", e.ID.String()),
+			s.log.ErrorContext(ctx, "step panicked", slog.String("step", s.Name), slog.String("event", e.ID.String()),
 				slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
 			d.err = omnibox.Transient(fmt.Errorf("panicked with a %T", r))
 		}

@@ -137,7 +137,7 @@ func (d *drain) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 		if omnibox.ClassOf(err) != omnibox.ClassUnreachable || !time.Now().Add(delay).Before(d.claim.Deadline()) {
 			return fmt.Errorf("settle %d events: %w", len(outcomes), err)
 		}
-		d.Log.Warn("settle, trying again", slog.Any("error", err), slog.Duration("after", delay))
+		d.Log.WarnContext(ctx, "settle, trying again", slog.Any("error", err), slog.Duration("after", delay))
 		time.Sleep(delay)
 	}
 }
@@ -163,7 +163,7 @@ func (d *drain) finish(ctx context.Context, b decided) {
 	took := time.Since(b.at)
 	for _, o := range b.outcomes {
 		if o.Verdict == omnibox.Retry || o.Verdict == omnibox.Dead {
-			d.Log.Warn("event failed", slog.String("event", o.Event.ID.String()), slog.String("verdict", string(o.Verdict)),
+			d.Log.WarnContext(ctx, "event failed", slog.String("event", o.Event.ID.String()), slog.String("verdict", string(o.Verdict)),
 				slog.String("class", string(o.Class)), slog.Int("attempts", o.Attempts), slog.String("error", o.Error))
 		}
 		for _, f := range d.finishers {

@@ -83,7 +83,7 @@ func (b *box) run(ctx context.Context) {
 			return
 		}
 		b.state.set(phaseRunning, nil)
-		b.log.Info("pipeline running", slog.String("table", b.cfg.Table), slog.Int("shards", b.cfg.Shards), slog.String("task_queue", b.queue()))
+		b.log.InfoContext(ctx, "pipeline running", slog.String("table", b.cfg.Table), slog.Int("shards", b.cfg.Shards), slog.String("task_queue", b.queue()))
 		b.watch(ctx, fatal)
 		b.state.set("stopping", nil)
 		w.Stop()
@@ -102,7 +102,7 @@ func (b *box) insist(ctx context.Context, phase string, try func(context.Context
 			return false
 		}
 		b.state.set(phase, err)
-		b.log.Warn(phase+", trying again", slog.Any("error", err), slog.Duration("after", delay)) //nolint:sloglint // the phase is one of three constants
+		b.log.WarnContext(ctx, phase+", trying again", slog.Any("error", err), slog.Duration("after", delay)) //nolint:sloglint // the phase is one of three constants
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -211,11 +211,11 @@ func (b *box) watch(ctx context.Context, fatal <-chan error) {
 		case <-ctx.Done():
 			return
 		case err := <-fatal:
-			b.log.Error("Temporal worker ended, starting another", slog.Any("error", err))
+			b.log.ErrorContext(ctx, "Temporal worker ended, starting another", slog.Any("error", err))
 			return
 		case <-tick.C:
 			if err := b.ensurePollers(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				b.log.Warn("ensure pollers", slog.Any("error", err))
+				b.log.WarnContext(ctx, "ensure pollers", slog.Any("error", err))
 			}
 		}
 	}

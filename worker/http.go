@@ -24,7 +24,7 @@ func (w *Worker) serve(ctx context.Context, server *http.Server) {
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(w.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		w.log.Error("serve health and metrics", slog.Any("error", err))
+		w.log.ErrorContext(ctx, "serve health and metrics", slog.Any("error", err))
 	}
 }
 

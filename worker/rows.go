@@ -106,7 +106,7 @@ func (r *rows) scan(ctx context.Context) {
 		due, err := r.store.Due(ctx, slots)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.log.Warn("look for due events", slog.Any("error", err))
+				r.log.WarnContext(ctx, "look for due events", slog.Any("error", err))
 			}
 			continue
 		}

@@ -49,7 +49,7 @@ type destination struct {
 // It does not need anything to be up: what cannot be reached is tried again,
 // visibly, until it can. The error is of the configuration or the options.
 func Run(ctx context.Context, cfg *config.Config, opts ...Option) error {
-	w, err := New(cfg, opts...)
+	w, err := New(cfg, opts...) //nolint:contextcheck // nothing dials before Run
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (w *Worker) connect() (err error) {
 		return fmt.Errorf("temporal: %w", err)
 	}
 	if w.cfg.HTTP.Listen != "" {
-		if w.listener, err = net.Listen("tcp", w.cfg.HTTP.Listen); err != nil {
+		if w.listener, err = net.Listen("tcp", w.cfg.HTTP.Listen); err != nil { //nolint:noctx // does not block
 			return fmt.Errorf("http.listen: %w (another address or \"off\" mends it)", err)
 		}
 	}
@@ -136,7 +136,7 @@ func (w *Worker) Ready() bool {
 // left to close.
 func (w *Worker) Close() {
 	if w.listener != nil {
-		_ = w.listener.Close()
+		_ = w.listener.Close() // of use to nobody yet
 	}
 	w.close()
 }
@@ -169,7 +169,7 @@ func openPool(db config.Database) (*pgxpool.Pool, error) {
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
-	return pgxpool.NewWithConfig(context.Background(), cfg)
+	return pgxpool.NewWithConfig(context.Background(), cfg) //nolint:forbidigo // for its first connections alone, and it makes none
 }
 
 // ownerName is unique to this process and allowed in omni-box's locked_by.
@@ -180,7 +180,8 @@ func ownerName() string {
 	}
 	clean := []byte(host)
 	for i, c := range clean {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.') {
+		allowed := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.'
+		if !allowed {
 			clean[i] = '-'
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/fx"
 	"go.uber.org/goleak"
@@ -74,11 +73,9 @@ func TestWithNothingUpItWaitsVisiblyAndStops(t *testing.T) {
 		Ready        bool
 		Phase, Error string
 	}
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
+	require.Eventually(t, func() bool {
 		code, body := get(t, "http://"+address+"/readyz")
-		require.Equal(c, http.StatusServiceUnavailable, code)
-		require.NoError(c, json.Unmarshal([]byte(body), &ready))
-		require.NotEmpty(c, ready["outbox"].Error)
+		return code == http.StatusServiceUnavailable && json.Unmarshal([]byte(body), &ready) == nil && ready["outbox"].Error != ""
 	}, 20*time.Second, 50*time.Millisecond)
 	require.Equal(t, "opening the table", ready["outbox"].Phase)
 	require.False(t, ready["outbox"].Ready)
