@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver pgx
-	_ "github.com/lib/pq" // driver postgres
+	_ "github.com/lib/pq"              // driver postgres
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnibox-go/omnibox"
