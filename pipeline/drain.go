@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/omnibox-go/omnibox"
@@ -62,14 +63,13 @@ type Report struct {
 
 // batch is what one read brought.
 type batch struct {
-	read   int
 	at     time.Time
 	events []*omnibox.Event
 }
 
-// decided is a batch with its outcomes.
+// decided is what became of a batch, or of a part of it.
 type decided struct {
-	batch
+	at       time.Time
 	outcomes []omnibox.Outcome
 }
 
@@ -84,9 +84,15 @@ type drain struct {
 	kick    chan struct{} // look again from the start
 	stop    context.CancelCauseFunc
 	stopped context.Context // no new batch is read or handled once it is done
-	mu      sync.Mutex
-	counts  Counts
+	// until when the lease is known to cover what is in hand; the claim's own
+	// deadline may already be that of slots which were lost and taken again
+	deadline atomic.Pointer[time.Time]
+	mu       sync.Mutex
+	counts   Counts
 }
+
+// errTooSlow ends a call to the database that can be of no use any more.
+var errTooSlow = fmt.Errorf("database did not answer within the lease: %w", context.DeadlineExceeded)
 
 // ended is a Reason as the cause of a context.
 type ended struct{ reason Reason }
@@ -98,7 +104,9 @@ func (e ended) Error() string { return string(e.reason) }
 // that were not handled are left as they were. The error is of the database or
 // of ctx; a lost lease and an unreachable destination are reasons, not errors.
 func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
-	claim, err := p.Fetch.Claim(ctx, in.Slots)
+	claimCtx, cancel := context.WithTimeoutCause(ctx, p.Lease, errTooSlow)
+	claim, err := p.Fetch.Claim(claimCtx, in.Slots)
+	cancel()
 	if errors.Is(err, omnibox.ErrPaused) {
 		return Report{Reason: Paused}, nil
 	}
@@ -108,6 +116,7 @@ func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
 	stopped, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	d := &drain{Pipeline: p, Drain: in, claim: claim, hand: newInHand(), kick: make(chan struct{}, 1), stop: stop, stopped: stopped}
+	d.setDeadline(claim.Deadline())
 	d.run(ctx)
 	// the claim is given back even when ctx has ended: others need not wait
 	if err := claim.Release(context.WithoutCancel(ctx)); err != nil {
@@ -126,36 +135,38 @@ func (d *drain) run(ctx context.Context) {
 	work := make(chan batch)
 	done := make(chan decided)
 	var stages, watch sync.WaitGroup
-	watch.Go(func() { d.watch(ctx) })
+	finished := make(chan struct{})
+	watch.Go(func() { d.watch(ctx, finished) })
 	stages.Go(func() { defer close(work); d.readAll(ctx, work) })
 	stages.Go(func() { defer close(done); d.handleAll(ctx, work, done) })
 	stages.Go(func() { d.settleAll(ctx, done) })
 	stages.Wait()
-	d.stop(ended{Calm}) // if no stage gave another reason, and for the watch
+	close(finished)
 	watch.Wait()
 }
 
-// watch extends the claim and ends the drain when its time is up.
-func (d *drain) watch(ctx context.Context) {
+// watch ends the drain when its time is up, and extends the claim until the last
+// stage has finished: what is in hand when the drain stops needs the lease too.
+func (d *drain) watch(ctx context.Context, finished <-chan struct{}) {
 	slice := time.NewTimer(d.Slice)
 	defer slice.Stop()
 	extend := time.NewTicker(d.extendEvery())
 	defer extend.Stop()
+	stop := d.Stop
 	for {
 		select {
-		case <-d.stopped.Done():
+		case <-finished:
 			return
 		case <-slice.C:
 			d.stop(ended{SliceOver})
-		case <-d.Stop:
+		case <-stop:
 			d.stop(ended{Stopped})
+			stop = nil
 		case <-extend.C:
-			before := len(d.claim.Slots())
-			d.extend(ctx)
-			extend.Reset(d.extendEvery())
-			if len(d.claim.Slots()) > before {
-				d.lookAgain()
+			if !d.extend(ctx) {
+				return
 			}
+			extend.Reset(d.extendEvery())
 		}
 	}
 }
@@ -169,18 +180,39 @@ func (d *drain) extendEvery() time.Duration {
 	return d.Lease / 3
 }
 
-func (d *drain) extend(ctx context.Context) {
-	err := d.claim.Extend(ctx)
+// extend returns false when there is nothing more to extend for.
+func (d *drain) extend(ctx context.Context) bool {
+	before := len(d.claim.Slots())
+	extendCtx, cancel := context.WithTimeoutCause(ctx, d.Lease/3, errTooSlow)
+	defer cancel()
+	err := d.claim.Extend(extendCtx)
+	now := len(d.claim.Slots())
 	switch {
-	case err == nil:
-	case errors.Is(err, omnibox.ErrLeaseLost):
+	case ctx.Err() != nil:
+		return false
+	case errors.Is(err, omnibox.ErrLeaseLost), err != nil && now < before:
+		// what is in hand may be another's, whatever was extended or taken again
+		d.setDeadline(time.Time{})
 		d.stop(ended{LeaseLost})
+		return false
 	case errors.Is(err, omnibox.ErrPaused):
+		d.setDeadline(d.claim.Deadline())
 		d.stop(ended{Paused})
-	default: // the claim ends by itself if this goes on
-		d.Log.WarnContext(ctx, "extend lease", slog.Any("error", err))
+	case err != nil: // the claim ends by itself if this goes on
+		d.Log.Warn("extend lease", slog.Any("error", err))
+	default:
+		d.setDeadline(d.claim.Deadline())
+		if now > before {
+			d.lookAgain()
+		}
 	}
+	return true
 }
+
+func (d *drain) setDeadline(at time.Time) { d.deadline.Store(&at) }
+
+// covered tells whether the lease still covers what is in hand.
+func (d *drain) covered() bool { return time.Now().Before(*d.deadline.Load()) }
 
 func (d *drain) lookAgain() {
 	select {

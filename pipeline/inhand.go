@@ -9,49 +9,62 @@ import (
 )
 
 // inHand knows the events of a claim that were read and are not settled yet,
-// and the keys behind a failed event. Reads, handling and settling overlap, so
-// it answers two questions by the number of the read that brought an event:
+// and the keys that wait because an event of theirs did not succeed. Reading,
+// handling and settling overlap, so it answers three questions.
 //
-// Is it in hand already? A read that rescans from the start sees rows that
+// Is an event in hand already? A read that scans from the start sees rows that
 // another stage still works on:
 //
-//  1. read 7 begins; its snapshot shows row A pending
+//  1. a read begins; its snapshot shows row A pending
 //  2. the settler commits A and takes it out
-//  3. read 7 returns A: it must not be handled again
+//  3. the read returns A: it must not be handled again
 //
 // So what is taken out is forgotten only when a read begins after that.
 //
-// May it be handled? When an event fails, later ones of its key may have been
-// read already, and reads go on until its outcome (and the hold of its key) is
-// in the database. Only reads that began after that can be trusted to leave
-// them out: all others are dropped for the key and come again.
+// May it be handled? When an event fails, later ones of its key are in the same
+// batch or were read ahead, and reading goes on behind them. All are given back
+// untried until a scan from the start brings them again, in order.
+//
+// May a scan begin? One that began too early would let events overtake those
+// that it passes over because they are in hand:
+//
+//  1. event 1 of a key is dead; 2 is released with it, 3 is in the next batch
+//  2. a scan finds 2, not 3, which is in hand until its release is settled, and 4
+//  3. 2 and 4 are handled, and 3 by a later scan
+//
+// So while a key waits, a scan begins only when nothing is in hand. That is at
+// most the work of three batches, and the keys are free again.
 type inHand struct {
-	mu     sync.Mutex
-	read   int // number of the read that began last
-	events map[uuid.UUID]struct{}
-	out    []uuid.UUID // taken out since the last read began
-	blocks map[omnibox.OrderKey]*block
-}
-
-type block struct {
-	open int // failures whose outcome is not committed yet
-	last int // reads up to this one are not to be trusted
+	mu      sync.Mutex
+	events  map[uuid.UUID]struct{}
+	out     []uuid.UUID // taken out since the last read began
+	waiting map[omnibox.OrderKey]struct{}
 }
 
 func newInHand() *inHand {
-	return &inHand{events: map[uuid.UUID]struct{}{}, blocks: map[omnibox.OrderKey]*block{}}
+	return &inHand{events: map[uuid.UUID]struct{}{}, waiting: map[omnibox.OrderKey]struct{}{}}
 }
 
-// begin starts a read and gives its number.
-func (h *inHand) begin() int {
+// beginRead must be called before the read's snapshot is taken.
+func (h *inHand) beginRead() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.read++
 	for _, id := range h.out {
 		delete(h.events, id)
 	}
 	h.out = h.out[:0]
-	return h.read
+}
+
+// beginScan sets the keys that wait free, if it returns true; else it is too
+// early.
+func (h *inHand) beginScan() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.waiting) > 0 && len(h.events) > len(h.out) {
+		return false
+	}
+	clear(h.waiting)
+	return true
 }
 
 // take keeps those of events that are not in hand, and puts them there.
@@ -70,27 +83,20 @@ func (h *inHand) take(events []omnibox.Event) []*omnibox.Event {
 	return taken
 }
 
-// split parts the events of a read into those that may be handled and those
-// behind a failed event of their key.
-func (h *inHand) split(read int, events []*omnibox.Event) (free, behind []*omnibox.Event) {
+// free are those of events, in their order, whose key does not wait.
+func (h *inHand) free(events []*omnibox.Event) []*omnibox.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.blocks) == 0 {
-		return events, nil
+	if len(h.waiting) == 0 {
+		return events
 	}
-	for k, b := range h.blocks {
-		if b.open == 0 && b.last < read {
-			delete(h.blocks, k)
-		}
-	}
+	free := make([]*omnibox.Event, 0, len(events))
 	for _, e := range events {
-		if _, blocked := h.blocks[e.OrderKey()]; blocked {
-			behind = append(behind, e)
-		} else {
+		if _, waits := h.waiting[e.OrderKey()]; !waits {
 			free = append(free, e)
 		}
 	}
-	return free, behind
+	return free
 }
 
 // blocksKey says whether an outcome keeps what was read behind it from being
@@ -100,39 +106,27 @@ func blocksKey(o omnibox.Outcome) bool {
 }
 
 // decided notes the keys of outcomes that did not succeed; it must be called
-// before the next batch is handled.
+// before the next events are handled.
 func (h *inHand) decided(outcomes []omnibox.Outcome) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, o := range outcomes {
-		if !blocksKey(o) {
-			continue
+		if blocksKey(o) {
+			h.waiting[o.Event.OrderKey()] = struct{}{}
 		}
-		b := h.blocks[o.Event.OrderKey()]
-		if b == nil {
-			b = &block{}
-			h.blocks[o.Event.OrderKey()] = b
-		}
-		b.open++
 	}
 }
 
 // settled takes events out whose outcome is in the database. It reports
-// whether any of them makes another look from the start worthwhile.
+// whether a scan from the start is worthwhile.
 func (h *inHand) settled(outcomes []omnibox.Outcome) (again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, o := range outcomes {
 		h.out = append(h.out, o.Event.ID)
-		if blocksKey(o) {
-			b := h.blocks[o.Event.OrderKey()]
-			b.open--
-			b.last = h.read
-			again = true
-		}
 		again = again || o.Event.HoldsKey
 	}
-	return again
+	return again || len(h.waiting) > 0
 }
 
 // len is how many events are in hand.

@@ -20,7 +20,7 @@ const (
 // readAll reads batches ahead of the handling until the drain stops or
 // nothing has been due for Linger.
 func (d *drain) readAll(ctx context.Context, work chan<- batch) {
-	active, rewound := time.Now(), time.Now()
+	active, scanned := time.Now(), time.Now()
 	for d.stopped.Err() == nil {
 		b, more, err := d.read(ctx)
 		if err != nil {
@@ -31,23 +31,29 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 			active = time.Now()
 			work <- b // never for long: handling gives all back once the drain has stopped
 		}
-		if more && time.Since(rewound) < rescanEvery {
+		if more && time.Since(scanned) < rescanEvery {
 			continue
 		}
-		if !more && !d.idle(active) { //nolint:contextcheck // it waits for the drain, not for the caller
+		if !more && !d.idle(active) {
 			d.stop(ended{Calm})
 			return
 		}
-		d.claim.Rewind()
-		rewound = time.Now()
+		d.rescan()
+		scanned = time.Now()
 	}
 }
 
 func (d *drain) read(ctx context.Context) (batch, bool, error) {
-	b := batch{read: d.hand.begin(), at: time.Now()}
+	d.hand.beginRead()
+	b := batch{at: time.Now()}
+	if !d.covered() {
+		return b, false, omnibox.ErrLeaseLost
+	}
 	if len(d.claim.Slots()) == 0 {
 		return b, false, nil // all are still held by others
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Lease, errTooSlow)
+	defer cancel()
 	events, more, err := d.claim.Fetch(ctx, d.Batch)
 	if err != nil {
 		return b, false, err
@@ -55,6 +61,19 @@ func (d *drain) read(ctx context.Context) (batch, bool, error) {
 	b.events = d.hand.take(events)
 	d.count(func(c *Counts) { c.Fetched += int64(len(b.events)) })
 	return b, more, nil
+}
+
+// rescan makes the next read start from the first due event, as soon as that
+// keeps the order.
+func (d *drain) rescan() {
+	for !d.hand.beginScan() {
+		select {
+		case <-d.kick:
+		case <-d.stopped.Done():
+			return
+		}
+	}
+	d.claim.Rewind()
 }
 
 // idle waits for a reason to look again. It returns false when there has been

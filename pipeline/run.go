@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -39,23 +40,55 @@ func (s step) run(ctx context.Context, e *omnibox.Event) (Result, error) {
 	stepCtx, cancel := context.WithTimeoutCause(ctx, s.Timeout, timedOut)
 	defer cancel()
 	done := make(chan stepDone, 1)
-	go func() { done <- s.try(stepCtx, *e) }()
+	its := *e
+	its.Headers = maps.Clone(e.Headers)
+	go func() { done <- s.try(stepCtx, its) }()
 	select {
 	case d := <-done:
-		// the step may have seen the deadline first and called it by its own name
-		if d.err != nil && stepCtx.Err() != nil {
+		switch {
+		case d.err == nil:
+			adopt(e, &d.event)
+			return d.result, nil
+		case stepCtx.Err() != nil: // it may have seen the deadline first and called it by its own name
 			return Stop, s.overrun(ctx, timedOut)
 		}
-		if d.err != nil {
-			return d.result, fmt.Errorf("step %s: %w", s.Name, d.err)
-		}
-		d.event.ID, d.event.Topic, d.event.Key = e.ID, e.Topic, e.Key
-		*e = d.event
-		return d.result, nil
+		return Stop, s.failure(d)
 	case <-stepCtx.Done():
 		return Stop, s.overrun(ctx, timedOut)
 	}
 }
+
+// adopt takes over what a step has changed, but for what tells the event from
+// others and what belongs to the store.
+func adopt(e, changed *omnibox.Event) {
+	old := *e
+	*e = *changed
+	e.ID, e.Topic, e.Key = old.ID, old.Topic, old.Key
+	e.CreatedAt, e.Seq, e.Fence = old.CreatedAt, old.Seq, old.Fence
+	e.Attempts, e.MaxAttempts, e.Replays = old.Attempts, old.MaxAttempts, old.Replays
+	e.Fetches, e.Suspect, e.HoldsKey = old.Fetches, old.Suspect, old.HoldsKey
+}
+
+// failure is the error of a step that was not cancelled by us. If it calls
+// itself cancelled all the same, it is a failure like any other: otherwise the
+// event would come again at once, uncounted, for ever. The step may quote a
+// payload that it has changed and that is dropped with its failure.
+func (s step) failure(d stepDone) error {
+	err := d.err
+	if omnibox.ClassOf(err) == omnibox.ClassCancelled {
+		err = omnibox.Transient(errors.New(err.Error()))
+	}
+	return fmt.Errorf("step %s: %w", s.Name, &redactedError{text: Redact(err.Error(), &d.event), err: err})
+}
+
+// redactedError says less than the error that it is.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
 
 // overrun tells a step's own timeout from the end of everything, which is no
 // event's failure.
@@ -90,38 +123,75 @@ func (p *Pipeline) runSteps(ctx context.Context, e *omnibox.Event) (Result, erro
 	return Next, nil
 }
 
+// sendAfter is how long the steps may keep those waiting that have passed them:
+// then what is ready is handled, and the rest of the batch goes on after that.
+const sendAfter = 100 * time.Millisecond
+
 // runBatch takes events, given in order, through steps and handler, and gives
-// one outcome for each in the same order. Once an event of a key does not
-// succeed, later ones of the key are released untried; once the drain stops,
-// all that are left are.
+// the outcomes of the first of them in the same order: all, unless the steps are
+// slow. Once an event of a key does not succeed, later ones of the key are
+// released untried; once the drain stops, all that are left are.
 func (d *drain) runBatch(ctx context.Context, events []*omnibox.Event) []omnibox.Outcome {
-	outcomes := make([]omnibox.Outcome, len(events))
+	outcomes := make([]omnibox.Outcome, 0, len(events))
 	ready := make([]*omnibox.Event, 0, len(events))
 	at := make([]int, 0, len(events))
 	behind := map[omnibox.OrderKey]bool{}
-	for i, e := range events {
-		if d.stopped.Err() != nil || behind[e.OrderKey()] {
-			outcomes[i] = d.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
-			continue
+	for began, i := time.Now(), 0; i < len(events) && (len(ready) == 0 || time.Since(began) < sendAfter); i++ {
+		e := events[i]
+		o, pass := released(e), false
+		if d.stopped.Err() == nil && !behind[e.OrderKey()] {
+			o, pass = d.stepsOutcome(ctx, e)
 		}
-		result, err := d.runSteps(ctx, e)
 		switch {
-		case err != nil:
-			outcomes[i] = d.Retry.Decide(e, err, time.Now())
-			behind[e.OrderKey()] = true
-		case result == Skip:
-			outcomes[i] = omnibox.Outcome{Event: e, Verdict: omnibox.Skipped, Attempts: e.Attempts}
-		case result == Stop:
-			d.stop(ended{StepStop})
-			outcomes[i] = d.Retry.Decide(e, omnibox.ErrNotSent, time.Now())
-		default:
+		case pass:
 			ready, at = append(ready, e), append(at, i)
+		case blocksKey(o):
+			behind[e.OrderKey()] = true
 		}
+		outcomes = append(outcomes, o)
 	}
 	for i, err := range d.callHandler(ctx, ready) {
 		outcomes[at[i]] = d.Retry.Decide(ready[i], err, time.Now())
-		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
-			d.Breaker.Trip(Redact(err.Error(), ready[i]))
+	}
+	return releaseBehind(outcomes)
+}
+
+// stepsOutcome takes an event through the steps. It is to be handled if pass is
+// true, else the outcome is the event's.
+func (d *drain) stepsOutcome(ctx context.Context, e *omnibox.Event) (o omnibox.Outcome, pass bool) {
+	result, err := d.runSteps(ctx, e)
+	switch {
+	case err != nil:
+		o = d.Retry.Decide(e, err, time.Now())
+		if omnibox.ClassOf(err) == omnibox.ClassUnreachable { // what a step needs has no breaker: others try later
+			d.Log.Warn("step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
+			d.stop(ended{Unreachable})
+		}
+		return o, false
+	case result == Skip:
+		return omnibox.Outcome{Event: e, Verdict: omnibox.Skipped, Attempts: e.Attempts}, false
+	case result == Stop:
+		d.stop(ended{StepStop})
+		return released(e), false
+	}
+	return omnibox.Outcome{}, true
+}
+
+// releaseBehind takes back what was decided of events behind one of their key
+// that the handler failed: an event that failed in a step before the handler was
+// called would else hold the key, or count a failure, before its turn.
+func releaseBehind(outcomes []omnibox.Outcome) []omnibox.Outcome {
+	var failed map[omnibox.OrderKey]bool
+	for i, o := range outcomes {
+		switch {
+		case o.Verdict == omnibox.Completed:
+		case failed[o.Event.OrderKey()]:
+			outcomes[i] = released(o.Event)
+		case blocksKey(o):
+			if failed == nil {
+				failed = map[omnibox.OrderKey]bool{}
+			}
+			failed[o.Event.OrderKey()] = true
 		}
 	}
 	return outcomes
@@ -133,9 +203,15 @@ func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event) []erro
 	if len(events) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, d.claim.Deadline(), errLeaseOver)
+	ctx, cancel := context.WithDeadlineCause(ctx, *d.deadline.Load(), errLeaseOver)
 	defer cancel()
 	errs := d.Handler.Handle(ctx, events)
+	for i, err := range errs {
+		if omnibox.ClassOf(err) == omnibox.ClassUnreachable {
+			d.Breaker.Trip(Redact(err.Error(), events[i]))
+			break
+		}
+	}
 	if ctx.Err() == nil {
 		return errs
 	}

@@ -18,55 +18,72 @@ var errLeaseOver = fmt.Errorf("lease ends: %w", context.DeadlineExceeded)
 const MaxFetches = 5
 
 // handleAll takes batches through the steps and the handler, one after the
-// other: what is behind a batch is sent only when the batch has been decided.
+// other: what is behind is sent only when what is before it has been decided.
 func (d *drain) handleAll(ctx context.Context, work <-chan batch, done chan<- decided) {
 	for b := range work {
-		out := decided{batch: b}
-		for len(b.events) > 0 {
-			var group []*omnibox.Event
-			group, b.events = nextGroup(b.events)
-			free, behind := d.hand.split(b.read, group)
-			outcomes := d.released(behind)
-			outcomes = append(outcomes, d.handle(ctx, free)...)
+		for rest := b.events; len(rest) > 0; {
+			outcomes := d.handleSome(ctx, rest)
 			d.hand.decided(outcomes)
-			out.outcomes = append(out.outcomes, outcomes...)
+			rest = rest[len(outcomes):]
+			done <- decided{at: b.at, outcomes: outcomes}
 		}
-		done <- out
 	}
 }
 
-// nextGroup cuts off what may be handled together: an event that was under
-// suspicion before runs alone.
-func nextGroup(events []*omnibox.Event) (group, rest []*omnibox.Event) {
-	if events[0].Fetches > 0 {
-		return events[:1], events[1:]
+// handleSome decides at least the first of events, and gives the outcomes in
+// their order. Those whose key waits are released.
+func (d *drain) handleSome(ctx context.Context, events []*omnibox.Event) []omnibox.Outcome {
+	group := nextGroup(events)
+	free := d.hand.free(group)
+	handled := d.handle(ctx, free)
+	if len(free) == len(group) {
+		return handled
 	}
+	outcomes := make([]omnibox.Outcome, 0, len(group))
+	for _, e := range group {
+		switch {
+		case len(free) == 0 || e != free[0]:
+			outcomes = append(outcomes, released(e))
+		case len(handled) == 0: // not its turn yet
+			return outcomes
+		default:
+			outcomes = append(outcomes, handled[0])
+			free, handled = free[1:], handled[1:]
+		}
+	}
+	return outcomes
+}
+
+// nextGroup is what may be handled together: an event that was under suspicion
+// before runs alone.
+func nextGroup(events []*omnibox.Event) []*omnibox.Event {
 	n := 1
-	for n < len(events) && events[n].Fetches == 0 {
+	for events[0].Fetches == 0 && n < len(events) && events[n].Fetches == 0 {
 		n++
 	}
-	return events[:n], events[n:]
+	return events[:n]
 }
 
-// handle handles events that may go together. When the drain is stopping, or
-// the lease no longer covers the work, it releases them untouched.
+// handle handles events that may go together, or the first of them. When the
+// drain is stopping, or the lease no longer covers the work, it releases them
+// untouched.
 func (d *drain) handle(ctx context.Context, events []*omnibox.Event) []omnibox.Outcome {
 	if len(events) == 0 {
 		return nil
 	}
-	if !time.Now().Before(d.claim.Deadline()) {
+	if !d.covered() {
 		d.stop(ended{LeaseLost})
 	}
 	if _, open := d.Breaker.Open(); open {
 		d.stop(ended{Unreachable})
 	}
 	if d.stopped.Err() != nil {
-		return d.released(events)
+		return releasedAll(events)
 	}
 	alone := events[0].Fetches > 0
 	if err := d.markSuspects(ctx, events); err != nil {
 		d.stop(reasonOf(err))
-		return d.released(events)
+		return releasedAll(events)
 	}
 	if alone && events[0].Fetches > MaxFetches {
 		return []omnibox.Outcome{poison(events[0])}
@@ -100,10 +117,14 @@ func poison(e *omnibox.Event) omnibox.Outcome {
 	}
 }
 
-func (d *drain) released(events []*omnibox.Event) []omnibox.Outcome {
+func released(e *omnibox.Event) omnibox.Outcome {
+	return omnibox.Outcome{Event: e, Verdict: omnibox.Released, Attempts: e.Attempts}
+}
+
+func releasedAll(events []*omnibox.Event) []omnibox.Outcome {
 	outcomes := make([]omnibox.Outcome, 0, len(events))
 	for _, e := range events {
-		outcomes = append(outcomes, omnibox.Outcome{Event: e, Verdict: omnibox.Released, Attempts: e.Attempts})
+		outcomes = append(outcomes, released(e))
 	}
 	return outcomes
 }
@@ -134,7 +155,7 @@ func (d *drain) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 		if err == nil || errors.Is(err, omnibox.ErrLeaseLost) {
 			return err
 		}
-		if omnibox.ClassOf(err) != omnibox.ClassUnreachable || !time.Now().Add(delay).Before(d.claim.Deadline()) {
+		if omnibox.ClassOf(err) != omnibox.ClassUnreachable || !time.Now().Add(delay).Before(*d.deadline.Load()) {
 			return fmt.Errorf("settle %d events: %w", len(outcomes), err)
 		}
 		d.Log.WarnContext(ctx, "settle, trying again", slog.Any("error", err), slog.Duration("after", delay))
