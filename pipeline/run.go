@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/omnibox-go/omnibox"
@@ -202,6 +203,10 @@ func releaseBehind(outcomes []omnibox.Outcome) []omnibox.Outcome {
 func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event) []error {
 	if len(events) == 0 {
 		return nil
+	}
+	if !d.covered() { // the steps took too long: no fault of the destination
+		d.stop(ended{LeaseLost})
+		return slices.Repeat([]error{omnibox.ErrNotSent}, len(events))
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, *d.deadline.Load(), errLeaseOver)
 	defer cancel()
