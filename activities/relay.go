@@ -44,8 +44,14 @@ type Poller struct {
 	Database string `json:"database"`
 }
 
-// heartbeatEvery is well inside the heartbeat timeout of 10 s.
-const heartbeatEvery = 3 * time.Second
+const (
+	// heartbeatEvery is how often activities tell that they live; the SDK lets one
+	// through when 0.8 of the heartbeat timeout is over.
+	heartbeatEvery = 3 * time.Second
+	// maxHeartbeat is how long an activity may not be heard of. With a shorter
+	// lease it is the lease: a killed worker's slots move when both are over.
+	maxHeartbeat = 10 * time.Second
+)
 
 // FetchIn asks whether there is work.
 type FetchIn struct {
@@ -60,12 +66,15 @@ type FetchOut struct {
 	Gone bool `json:"gone"`
 	// Drain bounds one Drain activity.
 	Drain time.Duration `json:"drain"`
+	// Heartbeat is how long an activity may not be heard of before it is started
+	// elsewhere.
+	Heartbeat time.Duration `json:"heartbeat"`
 }
 
 // Fetch waits until something is due in the shard's slots, for LongPoll at
 // most, and returns early when the worker stops.
 func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
-	out := FetchOut{Drain: r.Slice + 2*r.Pipeline.Lease}
+	out := FetchOut{Drain: r.Slice + 2*r.Pipeline.Lease, Heartbeat: min(maxHeartbeat, r.Pipeline.Lease)}
 	slots, err := r.slots(in.Poller)
 	if err != nil {
 		return out, fail(err)

@@ -7,13 +7,16 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
+// timeouts of an activity: for the whole, and between two heartbeats.
+type timeouts struct{ whole, heartbeat time.Duration }
+
 // do runs an activity and waits for it. It restores the types that
 // ExecuteActivity erases; method is a reference, never called here. The summary
 // is what the UI shows beside the activity.
-func do[In, Out any](ctx workflow.Context, summary string, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
+func do[In, Out any](ctx workflow.Context, summary string, t timeouts, method func(context.Context, In) (Out, error), in In) (Out, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: timeout,
-		HeartbeatTimeout:    heartbeatTimeout,
+		StartToCloseTimeout: t.whole,
+		HeartbeatTimeout:    t.heartbeat,
 		RetryPolicy:         forever,
 		Summary:             summary,
 	})

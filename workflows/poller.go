@@ -16,6 +16,8 @@ import (
 type PollerState struct {
 	activities.Poller
 	Pipeline string `json:"pipeline"`
+	// Heartbeat is what the last fetch told of FetchOut.Heartbeat.
+	Heartbeat time.Duration `json:"heartbeat"`
 
 	Phase   string              `json:"phase"`
 	Drains  int                 `json:"drains"`
@@ -39,13 +41,15 @@ const (
 
 // Timeouts and retry policies of the poller's activities.
 var (
-	// an activity that has not been heard of for so long is started elsewhere:
-	// short enough for a killed worker's slots to move as its leases end
+	// an activity that has not been heard of for so long is started elsewhere,
+	// as long as no fetch has told
 	heartbeatTimeout = 10 * time.Second
 	// the long poll of at most 15 minutes and what it takes to end it
 	fetchTimeout = 17 * time.Minute
-	// tried for ever: what a database or broker needs is time, or a person
-	forever = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second}
+	// tried for ever: what a database or broker needs is time, or a person. A
+	// killed worker's activity waits for its next attempt too, after as many
+	// attempts as there were before: so the interval stays short
+	forever = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second}
 	// between drains that did not get on, so that they do not spin
 	breath = time.Second
 )
@@ -81,15 +85,16 @@ func Poller(ctx workflow.Context, state PollerState) error {
 // round waits for due events and drains them once.
 func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
 	p.enter(ctx, phaseWaiting)
-	found, err := do(ctx, "long poll", fetchTimeout, p.relay.Fetch, activities.FetchIn{Poller: p.Poller})
+	found, err := do(ctx, "long poll", p.within(fetchTimeout), p.relay.Fetch, activities.FetchIn{Poller: p.Poller})
 	if err != nil || found.Gone {
 		return true, err
 	}
+	p.Heartbeat = found.Heartbeat
 	if !found.Due {
 		return false, nil
 	}
 	p.enter(ctx, phaseDraining)
-	out, err := do(ctx, "batch lane", found.Drain, p.relay.Drain, activities.DrainIn{Poller: p.Poller})
+	out, err := do(ctx, "batch lane", p.within(found.Drain), p.relay.Drain, activities.DrainIn{Poller: p.Poller})
 	if err != nil {
 		return true, err
 	}
@@ -101,6 +106,11 @@ func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
 		return false, workflow.Sleep(ctx, breath)
 	}
 	return false, nil
+}
+
+// within bounds an activity of the poller: it takes at most d, and is heard of.
+func (p *poller) within(d time.Duration) timeouts {
+	return timeouts{whole: d, heartbeat: cmp.Or(p.Heartbeat, heartbeatTimeout)}
 }
 
 // enter tells the phase to the query and to the UI's details.

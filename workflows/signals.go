@@ -30,7 +30,7 @@ func (p *poller) listen(ctx workflow.Context) *signals {
 			in := s.next(ctx)
 			s.busy = true
 			// the policy has no end: an error here is the workflow's own end
-			_, _ = do(ctx, map[bool]string{true: "pause", false: "resume"}[in.Paused], setPausedTimeout, p.relay.SetPaused, in)
+			_, _ = do(ctx, map[bool]string{true: "pause", false: "resume"}[in.Paused], p.within(setPausedTimeout), p.relay.SetPaused, in)
 			s.busy = false
 		}
 	})
