@@ -16,13 +16,13 @@ type adminBox struct {
 	db *pgxpool.Pool
 }
 
-func newAdminBox(t testing.TB, cfg store.Config) adminBox {
+func newAdminBox(t *testing.T, cfg store.Config) adminBox {
 	t.Helper()
 	db := pool(t, outboxURL(t))
 	return adminBox{Store: openAdmin(t, db, cfg), db: db}
 }
 
-func openAdmin(t testing.TB, db *pgxpool.Pool, cfg store.Config) *store.Store {
+func openAdmin(t *testing.T, db *pgxpool.Pool, cfg store.Config) *store.Store {
 	t.Helper()
 	cfg.Owner = "test"
 	s, err := store.Open(t.Context(), db, cfg)
@@ -30,14 +30,14 @@ func openAdmin(t testing.TB, db *pgxpool.Pool, cfg store.Config) *store.Store {
 	return s
 }
 
-func (b adminBox) exec(t testing.TB, sql string, args ...any) {
+func (b adminBox) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	_, err := b.db.Exec(t.Context(), sql, args...)
 	require.NoError(t, err)
 }
 
 // get reads one value.
-func get[T any](t testing.TB, b adminBox, sql string, args ...any) T {
+func get[T any](t *testing.T, b adminBox, sql string, args ...any) T {
 	t.Helper()
 	var v T
 	require.NoError(t, b.db.QueryRow(t.Context(), sql, args...).Scan(&v))
@@ -45,7 +45,7 @@ func get[T any](t testing.TB, b adminBox, sql string, args ...any) T {
 }
 
 // rows writes n pending rows, ten to a key, and returns their ids in order.
-func (b adminBox) rows(t testing.TB, n int) []uuid.UUID {
+func (b adminBox) rows(t *testing.T, n int) []uuid.UUID {
 	t.Helper()
 	ids := make([]uuid.UUID, n)
 	for i := range ids {
@@ -59,14 +59,14 @@ func (b adminBox) rows(t testing.TB, n int) []uuid.UUID {
 }
 
 // dead writes n events that have died, as the settling of an event does.
-func (b adminBox) dead(t testing.TB, n int) []uuid.UUID {
+func (b adminBox) dead(t *testing.T, n int) []uuid.UUID {
 	t.Helper()
 	ids := b.rows(t, n)
 	b.die(t, ids)
 	return ids
 }
 
-func (b adminBox) die(t testing.TB, ids []uuid.UUID) {
+func (b adminBox) die(t *testing.T, ids []uuid.UUID) {
 	t.Helper()
 	b.exec(t, `with died as (
 			update outbox_events set status = 'failed', attempts_made = max_attempts, last_error = 'Boom: no', error_class = 'transient'
@@ -80,7 +80,7 @@ func (b adminBox) die(t testing.TB, ids []uuid.UUID) {
 }
 
 // waitForLock returns when someone waits for a lock in the database.
-func waitForLock(t testing.TB, b adminBox) {
+func waitForLock(t *testing.T, b adminBox) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return get[bool](t, b, "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")

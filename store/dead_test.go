@@ -148,8 +148,15 @@ func TestReplaySaysWhyNot(t *testing.T) {
 
 	unknown := uuid.New()
 	ids := []store.DeadID{
-		{Event: dead[0]}, {Event: dead[0]}, {Event: dead[1]}, {Event: dead[2]}, {Event: dead[3]},
-		{Event: live[0]}, {Event: live[1]}, {Event: unknown}, {Letter: 999_999},
+		{Event: dead[0]},
+		{Event: dead[0]},
+		{Event: dead[1]},
+		{Event: dead[2]},
+		{Event: dead[3]},
+		{Event: live[0]},
+		{Event: live[1]},
+		{Event: unknown},
+		{Letter: 999_999},
 	}
 	want := map[store.DeadID]string{
 		{Event: dead[0]}:  "named twice",
@@ -301,7 +308,7 @@ func TestDiscard(t *testing.T) {
 	require.Equal(t, 1, got.Discarded)
 	require.Equal(t, []store.Refusal{
 		{ID: store.DeadID{Event: live[0]}, Reason: "has no dead letter: it is pending"},
-		{ID: store.DeadID{Event: uuid.Nil}, Reason: "no event or dead letter of this table has this id"},
+		{ID: store.DeadID{Event: uuid.Nil}, Reason: "no event or dead letter of this table has this id", Unknown: true},
 	}, got.Refused)
 	require.Equal(t, "discarded bob test data failed", get[string](t, b, `select d.state || ' ' || d.resolved_by || ' ' || d.note || ' ' || o.status
 		from omnibox.dead_letters d join outbox_events o on o.id = d.event_id where o.id = $1`, ids[0]))

@@ -92,3 +92,15 @@ func (s *Store) checkIndexes(ctx context.Context) (Check, error) {
 		Mend: "if no report or other program needs them: " + strings.Join(mend, "; "),
 	}, nil
 }
+
+// Topics returns some of the topics that pending events are for, so that a
+// broker can be asked whether it has them. It takes no lock and reads a bounded
+// part of the table.
+func (s *Store) Topics(ctx context.Context) ([]string, error) {
+	rows, _ := s.db.Query(ctx, s.sql["doctor_topics"])
+	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read topics of %s: %w", s.table, err)
+	}
+	return topics, nil
+}

@@ -21,6 +21,8 @@ const resolveChunk = 500
 type Refusal struct {
 	ID     DeadID
 	Reason string
+	// Unknown says that the table has neither an event nor a letter of this id.
+	Unknown bool
 }
 
 // ReplayParams choose dead events to put back: those of IDs or, if there are
@@ -262,7 +264,7 @@ func (s *Store) lookUp(ctx context.Context, r *resolution, ids []DeadID) ([]dead
 			reason = "named twice"
 		}
 		if reason != "" {
-			r.refused = append(r.refused, Refusal{ID: id, Reason: reason})
+			r.refused = append(r.refused, Refusal{ID: id, Reason: reason, Unknown: k.unknown()})
 			continue
 		}
 		seen[*k.EventID] = true
@@ -283,10 +285,12 @@ type known struct {
 	Status     omnibox.Status // empty if there is no row
 }
 
+func (k known) unknown() bool { return k.Letter == 0 && k.Status == "" }
+
 // refusal says why the event cannot be replayed or discarded; empty if it can.
 func (k known) refusal(verb string) string {
 	switch {
-	case k.Letter == 0 && k.Status == "":
+	case k.unknown():
 		return "no event or dead letter of this table has this id"
 	case verb == "replayed" && k.Status == "":
 		return "its row is gone from the table"

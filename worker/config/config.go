@@ -191,7 +191,7 @@ type Shutdown struct {
 
 // Load reads the file at path and the environment. An empty path reads the
 // environment alone: OMNIBOX_DATABASE_URL and OMNIBOX_KAFKA_BROKERS suffice.
-// The error joins a *Problem for every mistake.
+// The error joins a *MistakeError for every mistake.
 func Load(path string) (*Config, error) {
 	c, problems, err := load(path)
 	if err != nil {

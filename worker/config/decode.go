@@ -69,7 +69,7 @@ type decoder struct {
 }
 
 func (d *decoder) problem(where, path, format string, args ...any) {
-	d.problems = append(d.problems, &Problem{Where: where, Path: path, Text: fmt.Sprintf(format, args...)})
+	d.problems = append(d.problems, &MistakeError{Where: where, Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 func (d *decoder) decode(n *node, path string, into *Config) {
@@ -126,15 +126,15 @@ func (d *decoder) preset(k key, path string, v reflect.Value) {
 }
 
 func (d *decoder) value(n *node, path string, k key, v reflect.Value) {
-	switch k.typ.Kind() {
-	case reflect.Struct:
+	switch {
+	case k.typ.Kind() == reflect.Struct:
 		d.section(n, path, v)
-	case reflect.Pointer: // the section is there, even if empty
+	case k.typ.Kind() == reflect.Pointer: // the section is there, even if empty
 		v.Set(reflect.New(k.typ.Elem()))
 		d.section(n, path, v.Elem())
-	case reflect.Map:
+	case k.typ.Kind() == reflect.Map:
 		d.entries(n, path, v)
-	case reflect.Slice:
+	case k.typ.Kind() == reflect.Slice:
 		d.list(n, path, k, v)
 	default:
 		d.scalar(n, path, k, v)

@@ -87,16 +87,15 @@ func walk(t reflect.Type, path string, visit func(k key, section, path string)) 
 }
 
 func depth(k key) int {
-	switch k.typ.Kind() {
-	case reflect.Struct, reflect.Map, reflect.Pointer:
+	if slices.Contains([]reflect.Kind{reflect.Struct, reflect.Map, reflect.Pointer}, k.typ.Kind()) {
 		return 1
-	default:
-		return 0
 	}
+	return 0
 }
 
 // keyReference is a table of every key, made of tags and comments.
 func keyReference(t *testing.T) string {
+	t.Helper()
 	comments := fieldComments(t)
 	var b strings.Builder
 	section := ""
@@ -153,6 +152,7 @@ func valuesOf(k key) string {
 
 // fieldComments reads the comments of structs and fields out of config.go.
 func fieldComments(t *testing.T) map[string]string {
+	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
 	require.NoError(t, err)
 	out := map[string]string{}

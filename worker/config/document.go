@@ -99,7 +99,7 @@ type reader struct {
 func (r *reader) where(n ast.Node) string { return at(r.name, n.GetToken().Position.Line) }
 
 func (r *reader) problem(n ast.Node, text string) {
-	r.problems = append(r.problems, &Problem{Where: r.where(n), Text: text})
+	r.problems = append(r.problems, &MistakeError{Where: r.where(n), Text: text})
 }
 
 func (r *reader) read(n ast.Node) *node {

@@ -53,7 +53,7 @@ func overlay(root *node, env map[string]string) problems {
 		path, leaf := resolve(reflect.TypeFor[Config](), strings.Split(rest, "_"), root)
 		if leaf == nil {
 			if text := unknownVariable(name, root); text != "" {
-				found = append(found, &Problem{Where: name, Text: text})
+				found = append(found, &MistakeError{Where: name, Text: text})
 			}
 			continue
 		}
@@ -69,19 +69,16 @@ func overlay(root *node, env map[string]string) problems {
 // assign makes n what the variable says.
 func assign(n *node, name, value string, leaf reflect.Type) {
 	*n = node{kind: scalar, where: name, text: value}
-	switch leaf.Kind() {
-	case reflect.Slice:
+	switch {
+	case leaf.Kind() == reflect.Slice:
 		n.kind = list
 		for item := range strings.SplitSeq(value, ",") {
 			if item = strings.TrimSpace(item); item != "" {
 				n.items = append(n.items, &node{kind: scalar, where: name, text: item})
 			}
 		}
-	case reflect.Pointer: // an optional section: true switches it on
-		if value == "true" {
-			n.kind = mapping
-		}
-	default:
+	case leaf.Kind() == reflect.Pointer && value == "true": // an optional section, switched on
+		n.kind = mapping
 	}
 }
 
@@ -176,10 +173,10 @@ func unknownVariable(name string, root *node) string {
 // tree.
 func variablesOf(t reflect.Type, name string, n *node) []string {
 	var all []string
-	switch t.Kind() {
-	case reflect.Pointer:
+	switch {
+	case t.Kind() == reflect.Pointer:
 		all = append(variablesOf(t.Elem(), name, n), name)
-	case reflect.Map:
+	case t.Kind() == reflect.Map:
 		if n == nil {
 			return nil
 		}
@@ -187,7 +184,7 @@ func variablesOf(t reflect.Type, name string, n *node) []string {
 			word := strings.ToUpper(strings.ReplaceAll(f.name, "-", "_"))
 			all = append(all, variablesOf(t.Elem(), name+"_"+word, f.value)...)
 		}
-	case reflect.Struct:
+	case t.Kind() == reflect.Struct:
 		for _, f := range keysOf(t) {
 			all = append(all, variablesOf(f.typ, name+"_"+strings.ToUpper(f.name), child(n, f.name))...)
 		}
@@ -203,8 +200,10 @@ func expandAll(n *node, path string, env map[string]string) problems {
 	if n.kind == scalar {
 		text, missing := expand(n.text, env)
 		for _, name := range missing {
-			found = append(found, &Problem{Where: n.where, Path: path,
-				Text: fmt.Sprintf("the environment has no %s; set it, or give a default: ${%s:-…}", name, name)})
+			found = append(found, &MistakeError{
+				Where: n.where, Path: path,
+				Text: fmt.Sprintf("the environment has no %s; set it, or give a default: ${%s:-…}", name, name),
+			})
 		}
 		if len(missing) == 0 {
 			n.text = text

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Problem is one mistake in the configuration.
-type Problem struct {
+// MistakeError is one mistake in the configuration.
+type MistakeError struct {
 	// Where it is: file:line or the name of an environment variable. Empty if
 	// something is missing everywhere.
 	Where string
@@ -21,13 +21,13 @@ type Problem struct {
 	Text string
 }
 
-func (p *Problem) Error() string {
+func (p *MistakeError) Error() string {
 	parts := slices.DeleteFunc([]string{p.Where, p.Path, p.Text}, func(s string) bool { return s == "" })
 	return strings.Join(parts, ": ")
 }
 
 // line in the file; what comes from elsewhere goes behind.
-func (p *Problem) line() int {
+func (p *MistakeError) line() int {
 	line, err := strconv.Atoi(p.Where[strings.LastIndexByte(p.Where, ':')+1:])
 	if err != nil {
 		return math.MaxInt
@@ -35,11 +35,11 @@ func (p *Problem) line() int {
 	return line
 }
 
-type problems []*Problem
+type problems []*MistakeError
 
 // err joins the problems in the order of their lines; nil if there are none.
 func (ps problems) err() error {
-	slices.SortStableFunc(ps, func(a, b *Problem) int { return cmp.Compare(a.line(), b.line()) })
+	slices.SortStableFunc(ps, func(a, b *MistakeError) int { return cmp.Compare(a.line(), b.line()) })
 	errs := make([]error, len(ps))
 	for i, p := range ps {
 		errs[i] = p
@@ -49,7 +49,7 @@ func (ps problems) err() error {
 
 // without leaves out the problems at or below paths; * stands for any name.
 func (ps problems) without(paths ...string) problems {
-	return slices.DeleteFunc(slices.Clone(ps), func(p *Problem) bool {
+	return slices.DeleteFunc(slices.Clone(ps), func(p *MistakeError) bool {
 		return slices.ContainsFunc(paths, func(path string) bool { return below(p.Path, path) })
 	})
 }

@@ -38,10 +38,10 @@ type validator struct {
 }
 
 func (v *validator) problem(path, format string, args ...any) {
-	if slices.ContainsFunc(v.known, func(p *Problem) bool { return p.Path != "" && p.Path == path }) {
+	if slices.ContainsFunc(v.known, func(p *MistakeError) bool { return p.Path != "" && p.Path == path }) {
 		return
 	}
-	v.problems = append(v.problems, &Problem{Where: v.origins.of(path), Path: path, Text: fmt.Sprintf(format, args...)})
+	v.problems = append(v.problems, &MistakeError{Where: v.origins.of(path), Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 func (v *validator) require(path, value string) {

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/worker/config"
+)
+
+// databases reads the configuration of commands that work on databases alone.
+func (a *app) databases() (*config.Config, error) {
+	cfg, err := config.LoadDatabases(a.configPath)
+	if err != nil {
+		return nil, &codeError{code: exitUsage, err: fmt.Errorf("configuration is not valid:\n%w", err)}
+	}
+	return cfg, nil
+}
+
+// connect opens a database of the configuration and makes sure that it answers.
+func connect(ctx context.Context, cfg *config.Config, name string) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.ParseConfig(cfg.Databases[name].URL.Reveal())
+	if err != nil {
+		return nil, usagef("databases.%s.url: %w", name, err)
+	}
+	if pool.ConnConfig.ConnectTimeout == 0 {
+		pool.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	if pool.ConnConfig.RuntimeParams["application_name"] == "" {
+		pool.ConnConfig.RuntimeParams["application_name"] = "omnibox cli"
+	}
+	db, err := pgxpool.NewWithConfig(ctx, pool)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", name, err)
+	}
+	if err := db.Ping(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("database %s: %w", name, err)
+	}
+	return db, nil
+}
+
+// box is a pipeline with its store.
+type box struct {
+	name string
+	cfg  config.Outbox
+	*store.Store
+	// shares says that another pipeline works on the same table.
+	shares bool
+}
+
+// withBoxes opens the named pipelines, all if there are no names, and closes
+// them when fn returns.
+func (a *app) withBoxes(ctx context.Context, names []string, fn func(cfg *config.Config, boxes []box) error) error {
+	cfg, err := a.databases()
+	if err != nil {
+		return err
+	}
+	if names, err = pipelines(cfg, names); err != nil {
+		return err
+	}
+	pools := map[string]*pgxpool.Pool{}
+	defer func() {
+		for _, db := range pools {
+			db.Close()
+		}
+	}()
+	var boxes []box
+	for _, name := range names {
+		out := cfg.Outboxes[name]
+		db := pools[out.Database]
+		if db == nil {
+			if db, err = connect(ctx, cfg, out.Database); err != nil {
+				return err
+			}
+			pools[out.Database] = db
+		}
+		s, err := openStore(ctx, db, name, out)
+		if err != nil {
+			return fmt.Errorf("pipeline %s: %w", name, err)
+		}
+		boxes = append(boxes, box{name: name, cfg: out, Store: s, shares: shares(cfg, name)})
+	}
+	return fn(cfg, boxes)
+}
+
+func openStore(ctx context.Context, db *pgxpool.Pool, name string, out config.Outbox) (*store.Store, error) {
+	return store.Open(ctx, db, store.Config{
+		Table: out.Table, Pipeline: name, Owner: "cli", Claim: out.Claim, Lease: out.Lease, Ordering: out.Ordering,
+		BehindFailure: out.BehindFailure, OnComplete: out.OnComplete, Filter: store.Filter(out.Filter),
+	})
+}
+
+// pipelines are the named ones of the configuration, all if there are no names.
+func pipelines(cfg *config.Config, names []string) ([]string, error) {
+	all := slices.Sorted(maps.Keys(cfg.Outboxes))
+	if len(names) == 0 {
+		return all, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return nil, usagef("there is no pipeline %s; there are: %s", name, list(all))
+		}
+	}
+	return names, nil
+}
+
+func shares(cfg *config.Config, name string) bool {
+	mine := cfg.Outboxes[name]
+	for other, out := range cfg.Outboxes {
+		if other != name && out.Database == mine.Database && out.Table == mine.Table {
+			return true
+		}
+	}
+	return false
+}
+
+// one is the pipeline of a command that works on a single one.
+func (a *app) one(ctx context.Context, args []string, fn func(b box) error) error {
+	return a.withBoxes(ctx, args, func(_ *config.Config, boxes []box) error {
+		if len(boxes) != 1 {
+			names := make([]string, len(boxes))
+			for i, b := range boxes {
+				names[i] = b.name
+			}
+			return usagef("which pipeline? There are: %s", list(names))
+		}
+		return fn(boxes[0])
+	})
+}
+
+// atMost checks the number of arguments and says what they are.
+func atMost(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usagef("%d arguments, at most %d expected: %s", len(args), n, what)
+		}
+		return nil
+	}
+}

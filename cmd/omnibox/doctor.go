@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+
+	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/store/migrate"
+	"github.com/omnibox-go/omnibox/worker/config"
+)
+
+// probeTimeout bounds one look at a server.
+const probeTimeout = 10 * time.Second
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor [pipeline...]", Short: "Check everything a worker needs, and say how to mend it",
+		Long: `Looks at databases, schema, rights, settings, brokers and Temporal, for all
+pipelines or for those named. It changes nothing.
+
+The exit code is 4 if a check failed. Warnings alone do not count.`,
+		Example: `  omnibox doctor
+  omnibox doctor orders --output json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := config.Load(a.configPath)
+			if err != nil {
+				return &codeError{code: exitUsage, err: fmt.Errorf("configuration is not valid:\n%w", err)}
+			}
+			names, err := pipelines(cfg, args)
+			if err != nil {
+				return err
+			}
+			return a.printChecks(examine(cmd.Context(), cfg, names))
+		},
+	}
+}
+
+// finding is the result of a check as JSON.
+type finding struct {
+	Subject string `json:"subject"`
+	Check   string `json:"check"`
+	State   string `json:"state"`
+	Found   string `json:"found"`
+	Mend    string `json:"mend,omitempty"`
+}
+
+// examine looks at all that the named pipelines need, each server once.
+func examine(ctx context.Context, cfg *config.Config, names []string) []finding {
+	var all []finding
+	add := func(subject string, checks ...store.Check) {
+		for _, c := range checks {
+			all = append(all, finding{Subject: subject, Check: c.Name, State: string(c.State), Found: c.Found, Mend: c.Mend})
+		}
+	}
+	topics := map[string][]string{} // by broker
+	for _, name := range names {
+		checks, found := checkPipeline(ctx, cfg, name)
+		add("pipeline "+name, checks...)
+		broker := cfg.Outboxes[name].Broker
+		topics[broker] = append(topics[broker], found...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		slices.Sort(topics[name])
+		add("broker "+name, checkBroker(ctx, name, cfg.Brokers[name], slices.Compact(topics[name]))...)
+	}
+	add("temporal", checkTemporal(ctx, cfg.Temporal)...)
+	return all
+}
+
+func failed(name string, err error, mend string) store.Check {
+	return store.Check{Name: name, State: store.HealthFail, Found: short(err.Error(), 300), Mend: mend}
+}
+
+// checkPipeline looks at a pipeline's database, and returns the topics that it
+// has events for.
+func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]store.Check, []string) {
+	out := cfg.Outboxes[name]
+	db, err := connect(ctx, cfg, out.Database)
+	if err != nil {
+		return []store.Check{failed("database", err, fmt.Sprintf("check databases.%s.url, and that the server answers from here", out.Database))}, nil
+	}
+	defer db.Close()
+	s, err := openStore(ctx, db, name, out)
+	if err != nil {
+		mend := "omnibox migrate up"
+		if !errors.Is(err, store.ErrNoTable) {
+			mend = "grant the user of the url usage on the table's schema"
+		}
+		return []store.Check{failed("table", err, mend)}, nil
+	}
+	checks := []store.Check{checkSchema(migrate.Check(ctx, db, out.Table))}
+	found, err := s.Doctor(ctx)
+	checks = append(checks, found...)
+	if err != nil {
+		checks = append(checks, failed("database", err, ""))
+	}
+	return checks, topicsOf(ctx, s, out)
+}
+
+func checkSchema(err error) store.Check {
+	if version, ok := errors.AsType[*migrate.VersionError](err); ok {
+		mend := "omnibox migrate up"
+		if version.Newer() {
+			mend = "upgrade this binary"
+		}
+		return failed("schema", err, mend)
+	}
+	if err != nil {
+		return failed("schema", err, "")
+	}
+	return store.Check{Name: "schema", State: store.HealthOK, Found: "the version that this binary needs"}
+}
+
+// checkTemporal asks the server for the namespace.
+func checkTemporal(ctx context.Context, cfg config.Temporal) []store.Check {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return []store.Check{failed("server", err, "correct the TEMPORAL_* variables or the profile file")}
+	}
+	if cfg.Address != "" {
+		options.HostPort = cfg.Address
+	}
+	if cfg.Namespace != "" {
+		options.Namespace = cfg.Namespace
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("temporal at %s did not answer within %s", options.HostPort, probeTimeout))
+	defer cancel()
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return []store.Check{failed("server", fmt.Errorf("%s: %w", options.HostPort, err),
+			"set temporal.address or TEMPORAL_ADDRESS, and check that the server answers from here")}
+	}
+	defer c.Close()
+	checks := []store.Check{{Name: "server", State: store.HealthOK, Found: options.HostPort + " answers"}}
+	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: options.Namespace})
+	if _, missing := errors.AsType[*serviceerror.NamespaceNotFound](err); missing {
+		return append(checks, store.Check{
+			Name: "namespace", State: store.HealthFail, Found: "there is no namespace " + options.Namespace,
+			Mend: "temporal operator namespace create --namespace " + options.Namespace,
+		})
+	}
+	if err != nil {
+		return append(checks, failed("namespace", err, ""))
+	}
+	return append(checks, store.Check{Name: "namespace", State: store.HealthOK, Found: options.Namespace + " is there"})
+}
+
+func (a *app) printChecks(all []finding) error {
+	bad := slices.ContainsFunc(all, func(f finding) bool { return f.State == string(store.HealthFail) })
+	if a.output == "json" {
+		if err := a.json(all); err != nil {
+			return err
+		}
+	} else {
+		rows := make([][]any, len(all))
+		for i, f := range all {
+			rows[i] = []any{f.State, f.Subject, f.Check, short(f.Found, 100)}
+		}
+		a.table([]any{"state", "subject", "check", "found"}, rows)
+		for _, f := range all {
+			if f.Mend != "" {
+				a.printf("\n%s, %s: %s\n  mend: %s\n", f.Subject, f.Check, f.Found, f.Mend)
+			}
+		}
+	}
+	if bad {
+		return &codeError{code: exitProblem}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/omnibox-go/omnibox/worker"
+	"github.com/omnibox-go/omnibox/worker/config"
+)
+
+const workerHelp = `Relays the outboxes of the configuration until it is interrupted: SIGINT or
+SIGTERM, after which it settles what it is sending, gives its leases up and
+ends, within shutdown.grace (20s).
+
+Nothing needs to be up when it starts. What cannot be reached is tried again,
+and /readyz says what it waits for; /healthz and /metrics are beside it
+(http.listen, 127.0.0.1:9464). Start as many workers as you like, anywhere:
+they share the work.`
+
+func newWorker(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "worker", Short: "Relay events until interrupted", Long: workerHelp,
+		Example: `  OMNIBOX_DATABASE_URL=postgres://app@db/app OMNIBOX_KAFKA_BROKERS=kafka:9092 omnibox worker
+  omnibox -c omnibox.yaml worker`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(a.configPath)
+			if err != nil {
+				return &codeError{code: exitUsage, err: fmt.Errorf("configuration is not valid:\n%w", err)}
+			}
+			return worker.Run(cmd.Context(), cfg, worker.Log(newLogger(a, cfg.Log)))
+		},
+	}
+}
+
+// newLogger writes to standard error, as the configuration says.
+func newLogger(a *app, cfg config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err == nil {
+		options.Level = level
+	}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, options))
+	}
+	return slog.New(slog.NewTextHandler(a.err, options))
+}
