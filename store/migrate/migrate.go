@@ -22,6 +22,9 @@ type Options struct {
 	// NotifyOff creates tables the inserts of which do not wake workers up:
 	// for producers that commit many hundred times a second, or behind a pooler.
 	NotifyOff bool
+	// Adopt makes Print write what adopts tables of omni-box. Up sees by itself
+	// what there is.
+	Adopt bool
 	// Log hears of progress and of locks that are waited for. Defaults to
 	// silence.
 	Log *slog.Logger

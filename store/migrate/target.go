@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-//go:embed core/*.sql outbox/*.sql
+//go:embed core/*.sql outbox/*.sql adopt/*.sql
 var files embed.FS
 
 // DefaultTable is omni-box's.
@@ -66,6 +66,9 @@ func (t table) KeyText() string { return literal(t.Key()) }
 // Table is the name in SQL.
 func (t table) Table() string { return pgx.Identifier{t.Schema, t.Name}.Sanitize() }
 
+// TableText is Table as an SQL literal.
+func (t table) TableText() string { return literal(t.Table()) }
+
 // Sequence is that of seq, in SQL.
 func (t table) Sequence() string {
 	return pgx.Identifier{t.Schema, fit("", t.Name, "_seq_seq")}.Sanitize()
@@ -79,10 +82,15 @@ func (t table) Plan() string {
 	return pgx.Identifier{"omnibox", "numbering_" + hash(t.Key())}.Sanitize()
 }
 
-// Index is the name of an index or trigger, in SQL.
-func (t table) Index(of string) string {
-	return pgx.Identifier{fit("", t.Name, "_"+of)}.Sanitize()
+// PlanIndex is the index of Plan, in SQL.
+func (t table) PlanIndex() string {
+	return pgx.Identifier{"numbering_" + hash(t.Key()) + "_seq"}.Sanitize()
 }
+
+// Index is the name of an index or trigger, in SQL.
+func (t table) Index(of string) string { return pgx.Identifier{t.indexName(of)}.Sanitize() }
+
+func (t table) indexName(of string) string { return fit("", t.Name, "_"+of) }
 
 // Constraint is the name of a check, in SQL.
 func (t table) Constraint(rule string) string {
@@ -135,8 +143,8 @@ func parseTable(name, schema string) (table, error) {
 	return table{Schema: parts[0], Name: parts[1], Notify: true}, nil
 }
 
-// render fills a script in. Core scripts ask for nothing.
-func render(file string, t table) (string, error) {
+// render fills a script in with a table. Core scripts ask for nothing.
+func render(file string, t any) (string, error) {
 	text, err := fs.ReadFile(files, file)
 	if err != nil {
 		return "", err
