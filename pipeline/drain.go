@@ -94,6 +94,12 @@ type drain struct {
 // errTooSlow ends a call to the database that can be of no use any more.
 var errTooSlow = fmt.Errorf("database did not answer within the lease: %w", context.DeadlineExceeded)
 
+// uncut is for calls that write a lease or a mark: cut off by the end of ctx,
+// they would leave it behind with nobody who knows of it.
+func uncut(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), limit, errTooSlow)
+}
+
 // ended is a Reason as the cause of a context.
 type ended struct{ reason Reason }
 
@@ -104,7 +110,7 @@ func (e ended) Error() string { return string(e.reason) }
 // that were not handled are left as they were. The error is of the database or
 // of ctx; a lost lease and an unreachable destination are reasons, not errors.
 func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
-	claimCtx, cancel := context.WithTimeoutCause(ctx, p.Lease, errTooSlow)
+	claimCtx, cancel := uncut(ctx, p.Lease)
 	claim, err := p.Fetch.Claim(claimCtx, in.Slots)
 	cancel()
 	if errors.Is(err, omnibox.ErrPaused) {
@@ -182,14 +188,15 @@ func (d *drain) extendEvery() time.Duration {
 
 // extend returns false when there is nothing more to extend for.
 func (d *drain) extend(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	before := len(d.claim.Slots())
-	extendCtx, cancel := context.WithTimeoutCause(ctx, d.Lease/3, errTooSlow)
+	extendCtx, cancel := uncut(ctx, d.Lease/3)
 	defer cancel()
 	err := d.claim.Extend(extendCtx)
 	now := len(d.claim.Slots())
 	switch {
-	case ctx.Err() != nil:
-		return false
 	case errors.Is(err, omnibox.ErrLeaseLost), err != nil && now < before:
 		// what is in hand may be another's, whatever was extended or taken again
 		d.setDeadline(time.Time{})

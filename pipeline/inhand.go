@@ -45,14 +45,16 @@ func newInHand() *inHand {
 	return &inHand{events: map[uuid.UUID]struct{}{}, waiting: map[omnibox.OrderKey]struct{}{}}
 }
 
-// beginRead must be called before the read's snapshot is taken.
-func (h *inHand) beginRead() {
+// beginRead must be called before the read's snapshot is taken. It returns
+// whether nothing is in hand.
+func (h *inHand) beginRead() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, id := range h.out {
 		delete(h.events, id)
 	}
 	h.out = h.out[:0]
+	return len(h.events) == 0
 }
 
 // beginScan sets the keys that wait free, if it returns true; else it is too
@@ -127,11 +129,4 @@ func (h *inHand) settled(outcomes []omnibox.Outcome) (again bool) {
 		again = again || o.Event.HoldsKey
 	}
 	return again || len(h.waiting) > 0
-}
-
-// len is how many events are in hand.
-func (h *inHand) len() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.events) - len(h.out)
 }

@@ -17,50 +17,63 @@ const (
 	pollEvery = 500 * time.Millisecond
 )
 
+// look is what one read found.
+type look struct {
+	batch
+	more bool
+	// whole: all slots were held and nothing was in hand when it began, so that
+	// what it did not find is not there
+	whole bool
+}
+
 // readAll reads batches ahead of the handling until the drain stops or
 // nothing has been due for Linger.
 func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 	active, scanned := time.Now(), time.Now()
 	for d.stopped.Err() == nil {
-		b, more, err := d.read(ctx)
+		l, err := d.read(ctx)
 		if err != nil {
 			d.stop(reasonOf(err))
 			return
 		}
-		if len(b.events) > 0 {
+		if len(l.events) > 0 {
 			active = time.Now()
-			work <- b // never for long: handling gives all back once the drain has stopped
+			work <- l.batch // never for long: handling gives all back once the drain has stopped
 		}
-		if more && time.Since(scanned) < rescanEvery {
+		if l.more && time.Since(scanned) < rescanEvery {
 			continue
 		}
-		if !more && !d.idle(active) {
+		if !l.more && l.whole && time.Since(active) >= d.Linger {
 			d.stop(ended{Calm})
 			return
+		}
+		if !l.more {
+			d.idle()
 		}
 		d.rescan()
 		scanned = time.Now()
 	}
 }
 
-func (d *drain) read(ctx context.Context) (batch, bool, error) {
-	d.hand.beginRead()
-	b := batch{at: time.Now()}
+func (d *drain) read(ctx context.Context) (look, error) {
+	nothing := d.hand.beginRead()
+	held := len(d.claim.Slots())
+	l := look{batch: batch{at: time.Now()}, whole: nothing && held == len(d.Slots)}
 	if !d.covered() {
-		return b, false, omnibox.ErrLeaseLost
+		return l, omnibox.ErrLeaseLost
 	}
-	if len(d.claim.Slots()) == 0 {
-		return b, false, nil // all are still held by others
+	if held == 0 && len(d.Slots) > 0 {
+		return l, nil // all are still held by others
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, d.Lease, errTooSlow)
+	ctx, cancel := uncut(ctx, d.Lease)
 	defer cancel()
 	events, more, err := d.claim.Fetch(ctx, d.Batch)
 	if err != nil {
-		return b, false, err
+		return l, err
 	}
-	b.events = d.hand.take(events)
-	d.count(func(c *Counts) { c.Fetched += int64(len(b.events)) })
-	return b, more, nil
+	l.events, l.more = d.hand.take(events), more
+	d.count(func(c *Counts) { c.Fetched += int64(len(l.events)) })
+	return l, nil
 }
 
 // rescan makes the next read start from the first due event, as soon as that
@@ -76,9 +89,8 @@ func (d *drain) rescan() {
 	d.claim.Rewind()
 }
 
-// idle waits for a reason to look again. It returns false when there has been
-// none for Linger and nothing is in hand.
-func (d *drain) idle(active time.Time) bool {
+// idle waits for a reason to look again.
+func (d *drain) idle() {
 	wakeCtx, cancel := context.WithTimeout(d.stopped, pollEvery)
 	defer cancel()
 	woken := make(chan struct{})
@@ -92,11 +104,6 @@ func (d *drain) idle(active time.Time) bool {
 		<-woken
 	case <-woken:
 	}
-	if d.stopped.Err() != nil {
-		return true // readAll sees that the drain has stopped
-	}
-	lingered := time.Since(active) >= d.Linger && len(d.claim.Slots()) == len(d.Slots)
-	return !lingered || d.hand.len() > 0
 }
 
 // reasonOf turns an error of the claim into the cause of the drain's end.

@@ -107,6 +107,8 @@ func (d *drain) markSuspects(ctx context.Context, events []*omnibox.Event) error
 	if len(suspects) == 0 {
 		return nil
 	}
+	ctx, cancel := uncut(ctx, d.Lease)
+	defer cancel()
 	return d.claim.Mark(ctx, suspects)
 }
 
@@ -133,6 +135,7 @@ func releasedAll(events []*omnibox.Event) []omnibox.Outcome {
 func (d *drain) settleAll(ctx context.Context, done <-chan decided) {
 	for b := range done {
 		if err := d.commit(ctx, b.outcomes); err != nil {
+			d.Log.Warn("outcomes are lost, events come again", slog.Any("error", err))
 			d.stop(reasonOf(err))
 			continue // the rest is tried too: some slots may still be ours
 		}

@@ -1,0 +1,354 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/store"
+)
+
+func TestDrainEndsWhenNothingWasDueForLinger(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		go func() {
+			time.Sleep(8 * time.Second)
+			b.enqueue(1, 1, "a")
+		}()
+		began := time.Now()
+		report := b.drain(t, func(d *pipeline.Drain) { d.Linger = 10 * time.Second })
+		require.Equal(t, pipeline.Calm, report.Reason)
+		require.Equal(t, int64(1), report.Completed)
+		require.WithinRange(t, time.Now(), began.Add(18*time.Second), began.Add(19500*time.Millisecond))
+		b.untouched(t, nil)
+	})
+}
+
+func TestDrainLooksWhenWoken(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		wake, began := make(chan struct{}), time.Now()
+		go func() {
+			time.Sleep(3100 * time.Millisecond)
+			b.enqueue(1, 1, "a")
+			wake <- struct{}{}
+			require.NoError(t, b.broker.Wait(t.Context(), topic, 1))
+			require.Equal(t, 3100*time.Millisecond, time.Since(began))
+		}()
+		b.drain(t, func(d *pipeline.Drain) {
+			d.Linger = 10 * time.Second
+			d.Wake = func(ctx context.Context) error {
+				select {
+				case <-wake:
+				case <-ctx.Done():
+				}
+				return nil
+			}
+		})
+	})
+}
+
+func TestDrainEndsWithItsSlice(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		b.cfg.Batch = 10
+		b.broker.SetDelay(time.Second)
+		events := b.enqueue(1, 1000, "a")
+		began := time.Now()
+		report := b.drain(t, func(d *pipeline.Drain) { d.Slice = 20*time.Second + time.Millisecond })
+		require.Equal(t, pipeline.SliceOver, report.Reason)
+		require.Less(t, time.Since(began), 22*time.Second, "what is in hand is settled, no more")
+		require.Equal(t, int64(210), report.Completed)
+		require.Equal(t, report.Fetched, report.Completed+report.Released)
+		b.untouched(t, events[210:])
+	})
+}
+
+// The drain stops while a step takes longer than the lease: it still holds the
+// slots when the step is done, and what it did counts.
+func TestDrainKeepsTheLeaseUntilWhatIsInHandIsSettled(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		b.cfg.StepTimeout = time.Minute
+		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
+			time.Sleep(50 * time.Second)
+			return pipeline.Next, nil
+		})
+		b.ports.commit = func([]omnibox.Outcome) error { time.Sleep(10 * time.Second); return nil }
+		events := b.enqueue(1, 2, "a")
+		report := b.drain(t, func(d *pipeline.Drain) { d.Slice = time.Second })
+		require.Equal(t, pipeline.SliceOver, report.Reason)
+		require.Equal(t, []int{1}, b.sent("a"))
+		b.untouched(t, events[1:])
+	})
+}
+
+func TestStepStopEndsTheBatch(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		events := b.enqueue(1, 5, "a")
+		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
+			if number(e) == 3 {
+				return pipeline.Stop, nil
+			}
+			return pipeline.Next, nil
+		})
+		report := b.drain(t)
+		require.Equal(t, pipeline.Report{Reason: pipeline.StepStop, Counts: pipeline.Counts{Fetched: 5, Completed: 2, Released: 3}}, report)
+		b.untouched(t, events[2:])
+	})
+}
+
+func TestPausedPipelineIsLeftAlone(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		events := b.enqueue(1, 3, "a")
+		b.table.Pause(true)
+		require.Equal(t, pipeline.Report{Reason: pipeline.Paused}, b.drain(t))
+		b.table.Pause(false)
+		b.untouched(t, events)
+	})
+}
+
+func TestPauseEndsTheDrain(t *testing.T) {
+	for name, pauseAt := range map[string]int{"while reading": 50, "while all has been read": 900} {
+		t.Run(name, func(t *testing.T) {
+			inBed(t, func(t *testing.T, b *bed) {
+				b.cfg.Batch = 300
+				b.enqueue(1, 1000, "a")
+				b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
+					if number(e) == pauseAt {
+						b.table.Pause(true)
+					}
+					time.Sleep(10 * time.Millisecond)
+					return pipeline.Next, nil
+				})
+				report := b.drain(t)
+				require.Equal(t, pipeline.Paused, report.Reason)
+				require.Equal(t, report.Fetched, report.Completed+report.Released)
+				b.table.Pause(false)
+				require.Equal(t, upTo(int(report.Completed)), b.sent("a"))
+				b.cfg.Steps = nil
+				b.drain(t)
+				require.Equal(t, upTo(1000), b.sent("a"))
+			})
+		})
+	}
+}
+
+func TestSlotsOfOthersAreTakenWhenTheyAreFree(t *testing.T) {
+	inBed(t, func(t *testing.T, b *bed) {
+		b.enqueue(1, 1, "a", "b", "c", "d")
+		other, err := b.table.Open(store.Config{Owner: "b"}).Claim(t.Context(), all()[:60])
+		require.NoError(t, err)
+		began := time.Now()
+		go func() {
+			time.Sleep(7500 * time.Millisecond)
+			require.NoError(t, other.Release(t.Context()))
+			require.NoError(t, b.broker.Wait(t.Context(), topic, 4))
+			require.Less(t, time.Since(began), 9*time.Second, "asked for every second")
+		}()
+		report := b.drain(t)
+		require.Equal(t, pipeline.Calm, report.Reason)
+		require.Equal(t, int64(4), report.Completed)
+	})
+}
+
+// An end in the middle of anything costs no event an attempt, and leaves all
+// that was not delivered to the next owner, at once.
+//
+// trap: 17
+func TestStopAtEveryAwaitPoint(t *testing.T) {
+	points := map[string]func(b *bed, now func()){
+		"claim":   func(_ *bed, now func()) { now() },
+		"fetch":   func(b *bed, now func()) { b.ports.fetch = func(omnibox.Claim) { now() } },
+		"fetched": func(b *bed, now func()) { b.ports.after = func([]omnibox.Event) { now() } },
+		"extend":  func(b *bed, now func()) { b.ports.extend = func() error { now(); return nil } },
+		"mark":    func(b *bed, now func()) { b.ports.mark = func([]*omnibox.Event) { now() } },
+		"step": func(b *bed, now func()) {
+			b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
+				now()
+				return pipeline.Next, ctx.Err()
+			})
+		},
+		"waiting step": func(b *bed, now func()) {
+			b.cfg.Steps = append(b.cfg.Steps, pipeline.RateLimit(1, 1))
+			b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) { now(); return pipeline.Next, nil })
+		},
+		"handler": func(b *bed, now func()) { b.cfg.Handler = duringHandle{b.cfg.Handler, now} },
+		"commit":  func(b *bed, now func()) { b.ports.commit = func([]omnibox.Outcome) error { now(); return nil } },
+		"committed": func(b *bed, now func()) {
+			b.ports.written = func(_ []omnibox.Outcome, err error) error { now(); return err }
+		},
+		"idle": func(_ *bed, now func()) { time.AfterFunc(40*time.Second, now) },
+	}
+	for name, hook := range points {
+		for _, nth := range []int32{1, 2, 5} {
+			t.Run(name+" stops", func(t *testing.T) { stopAt(t, hook, nth, false) })
+			t.Run(name+" cancelled", func(t *testing.T) { stopAt(t, hook, nth, true) })
+		}
+	}
+}
+
+func stopAt(t *testing.T, hook func(b *bed, now func()), nth int32, cancelled bool) {
+	inBed(t, func(t *testing.T, b *bed) {
+		b.cfg.Batch = 3
+		events := b.enqueue(1, 20, "a", "b")
+		b.suspect(t) // so that there is something to mark
+		b.broker.SetDelay(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stop := make(chan struct{})
+		var calls atomic.Int32
+		var once sync.Once
+		hook(b, func() {
+			if calls.Add(1) < nth {
+				return
+			}
+			once.Do(func() {
+				if cancelled {
+					cancel()
+				} else {
+					close(stop)
+				}
+			})
+			time.Sleep(time.Millisecond) // the others notice first
+		})
+		d := order()
+		d.Stop, d.Slice, d.Linger = stop, time.Minute, 30*time.Second
+		report, err := pipeline.New(b.cfg).Drain(ctx, d)
+		if ctx.Err() != nil && report.Reason == "" {
+			require.ErrorIs(t, err, context.Canceled)
+		} else {
+			require.NoError(t, err)
+		}
+		b.ended(t, events)
+		time.Sleep(time.Minute) // steps that were given up on end too
+	})
+}
+
+// ended checks that every event is either delivered and completed, or untouched.
+func (b *bed) ended(t *testing.T, events []omnibox.Event) {
+	t.Helper()
+	var left []omnibox.Event
+	done := map[string]int{}
+	for _, e := range events {
+		if b.row(t, e.ID).Status == omnibox.StatusCompleted {
+			done[e.Key]++
+		} else {
+			left = append(left, e)
+		}
+	}
+	for _, key := range []string{"a", "b"} {
+		require.Equal(t, upTo(done[key]), upTo(len(b.sent(key))), "what was sent is settled")
+	}
+	b.untouched(t, left)
+}
+
+// suspect leaves the slots as an owner that died would.
+func (b *bed) suspect(t *testing.T) {
+	t.Helper()
+	_, err := b.table.Open(store.Config{Owner: "dead"}).Claim(t.Context(), all())
+	require.NoError(t, err)
+	b.table.Expire()
+}
+
+// duringHandle calls now while the handler works.
+type duringHandle struct {
+	pipeline.Handler
+	now func()
+}
+
+func (h duringHandle) Handle(ctx context.Context, events []*omnibox.Event) []error {
+	done := make(chan []error)
+	go func() { done <- h.Handler.Handle(ctx, events) }()
+	time.Sleep(10 * time.Millisecond)
+	h.now()
+	return <-done
+}
+
+func TestErrorOfTheDatabaseIsReturned(t *testing.T) {
+	for name, breakIt := range map[string]func(b *bed){
+		"settle": func(b *bed) { b.ports.commit = func([]omnibox.Outcome) error { return errBad } },
+		"mark": func(b *bed) {
+			b.cfg.Fetch = brokenMark{b.ports}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBed(t, func(t *testing.T, b *bed) {
+				b.enqueue(1, 1, "a")
+				b.suspect(t)
+				breakIt(b)
+				_, err := pipeline.New(b.cfg).Drain(t.Context(), order())
+				require.ErrorIs(t, err, errBad)
+			})
+		})
+	}
+}
+
+type brokenMark struct{ *ports }
+
+func (f brokenMark) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
+	c, err := f.ports.Claim(ctx, slots)
+	return brokenMarkClaim{c}, err
+}
+
+type brokenMarkClaim struct{ omnibox.Claim }
+
+func (brokenMarkClaim) Mark(context.Context, []*omnibox.Event) error { return errBad }
+
+// A database that does not answer does not keep the drain from its end.
+func TestHangingDatabaseEndsTheDrain(t *testing.T) {
+	for _, call := range []string{"claim", "fetch", "extend"} {
+		t.Run(call, func(t *testing.T) {
+			inBed(t, func(t *testing.T, b *bed) {
+				b.enqueue(1, 1, "a")
+				b.cfg.Fetch = hanging{b.ports, call}
+				began, stop := time.Now(), make(chan struct{})
+				defer time.AfterFunc(time.Minute, func() { close(stop) }).Stop()
+				d := order()
+				d.Stop, d.Linger = stop, time.Hour
+				report, err := pipeline.New(b.cfg).Drain(t.Context(), d)
+				require.True(t, errors.Is(err, context.DeadlineExceeded) || report.Reason == pipeline.LeaseLost, "%v %v", report, err)
+				require.LessOrEqual(t, time.Since(began), 30*time.Second)
+			})
+		})
+	}
+}
+
+// hanging is a database that does not answer one kind of call.
+type hanging struct {
+	*ports
+	call string
+}
+
+func (f hanging) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
+	if f.call == "claim" {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	c, err := f.ports.Claim(ctx, slots)
+	return hangingClaim{c, f.call}, err
+}
+
+type hangingClaim struct {
+	omnibox.Claim
+	call string
+}
+
+func (c hangingClaim) Fetch(ctx context.Context, n int) ([]omnibox.Event, bool, error) {
+	if c.call == "fetch" {
+		<-ctx.Done()
+		return nil, false, context.Cause(ctx)
+	}
+	return c.Claim.Fetch(ctx, n)
+}
+
+func (c hangingClaim) Extend(ctx context.Context) error {
+	if c.call == "extend" {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return c.Claim.Extend(ctx)
+}
