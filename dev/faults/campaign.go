@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +30,8 @@ type Campaign struct {
 	// Faults is how many there are, and Seed decides which.
 	Faults int
 	Seed   uint64
+	// Only those whose name contains this; empty for all.
+	Only string
 	// Rate is events a second, Keys how many keys they have.
 	Rate, Keys int
 	// Lease, Shards and Claim of the pipeline.
@@ -69,6 +73,9 @@ func (c *Campaign) Run(ctx context.Context) (*Report, error) {
 	r := &run{
 		Campaign: c, random: rand.New(rand.NewPCG(c.Seed, 0)), ledger: NewLedger(), slots: map[string]int{},
 		report: &Report{Bound: c.Lease + takeoverSlack},
+	}
+	if !slices.ContainsFunc(faults, func(f fault) bool { return strings.Contains(f.name, c.Only) }) {
+		return r.report, fmt.Errorf("no fault has %q in its name", c.Only)
 	}
 	producer, err := r.prepare(ctx)
 	if r.reader != nil {
@@ -198,7 +205,7 @@ func (r *run) breakThings(ctx context.Context, production *production) error {
 	if err := r.readSlots(ctx); err != nil {
 		return err
 	}
-	deck := newDeck(r.random)
+	deck := deck{random: r.random, only: r.Only}
 	for n := range r.Faults {
 		fault := deck.next()
 		if err := r.suffer(ctx, n+1, fault); err != nil {

@@ -136,9 +136,9 @@ create trigger note_settled_write before update or delete on outbox_events
 
 // tableChecks are statements that return a line for each violation.
 var tableChecks = []struct{ promise, sql string }{
-	{"rows that are not completed, untried and free", `
+	{"rows that are not completed, untried and free of holds", `
 		select format('%s %s: %s, attempts %s, fetches %s, held %s, last error %s', id, partition_key, status, attempts_made, fetches, held, last_error)
-		from outbox_events where status <> 'completed' or attempts_made <> 0 or fetches <> 0 or held`},
+		from outbox_events where status <> 'completed' or attempts_made <> 0 or held`},
 	{"writes to settled rows", // trap: 15
 		`select format('%s %s by %s: %s -> %s', at, what, application, before, after) from settled_writes`},
 	{"dead letters", `select format('%s %s: %s', event_id, error_class, error) from omnibox.dead_letters`},

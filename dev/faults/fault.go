@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/omnibox-go/omnibox/dev/servers"
@@ -44,15 +45,16 @@ var faults = []fault{
 // deck deals faults as cards, so that each comes as often as the others.
 type deck struct {
 	random *rand.Rand
+	only   string
 	cards  []fault
 }
 
-func newDeck(random *rand.Rand) *deck { return &deck{random: random} }
-
 func (d *deck) next() fault {
-	if len(d.cards) == 0 {
+	for len(d.cards) == 0 {
 		for _, i := range d.random.Perm(len(faults)) {
-			d.cards = append(d.cards, faults[i])
+			if strings.Contains(faults[i].name, d.only) {
+				d.cards = append(d.cards, faults[i])
+			}
 		}
 	}
 	card := d.cards[0]

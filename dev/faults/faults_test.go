@@ -17,6 +17,7 @@ import (
 var (
 	count = flag.Int("faults", 10, "how many faults")
 	seed  = flag.Uint64("seed", 0, "which faults; 0 for a seed that is printed")
+	only  = flag.String("only", "", "only faults whose name contains this")
 	rate  = flag.Int("rate", 250, "events a second")
 )
 
@@ -59,6 +60,7 @@ func campaign(t *testing.T, c *Campaign) {
 	for c.Seed == 0 {
 		c.Seed = rand.Uint64()
 	}
+	c.Only = *only
 	c.Rate, c.Keys, c.Lease, c.Shards, c.Logf = *rate, 100, 5*time.Second, 4, t.Logf
 	t.Logf("seed: go test ./dev/faults -run %s -faults=%d -seed=%d", strings.ReplaceAll(t.Name(), " ", "_"), c.Faults, c.Seed)
 	report, err := c.Run(t.Context())

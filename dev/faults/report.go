@@ -49,7 +49,7 @@ type kill struct {
 const takeoverSlack = 5 * time.Second
 
 func (h *Hit) String() string {
-	s := fmt.Sprintf("%3d  %-32s lasted %5.1fs  recovered in %5.1fs  duplicates %d", h.N, h.Fault, h.Lasted.Seconds(), h.Recovery.Seconds(), h.Duplicates)
+	s := fmt.Sprintf("%3d  %s  %-32s lasted %5.1fs  recovered in %5.1fs  duplicates %d", h.N, h.At.Format("15:04:05.000"), h.Fault, h.Lasted.Seconds(), h.Recovery.Seconds(), h.Duplicates)
 	if h.Slots > 0 {
 		s += fmt.Sprintf("  %d slots moved within %.1fs", h.Slots, h.Takeover.Seconds())
 	}
