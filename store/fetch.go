@@ -55,7 +55,7 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 	for i := range p.rows {
 		r := &p.rows[i]
 		cur := c.slots[r.Fence.Slot]
-		if cur == nil || r.isCut || !cur.advance(r, firstCut) {
+		if cur == nil || r.comesLater() || !cur.advance(r, firstCut) {
 			continue
 		}
 		key := r.OrderKey()
@@ -86,12 +86,12 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 }
 
 // cutOffs finds the first scheduled row of each slot, in the order of its
-// cursor, that did not fit.
+// cursor, that is left for a later read.
 func cutOffs(rows []row) map[int]*row {
 	var first map[int]*row
 	for i := range rows {
 		r := &rows[i]
-		if !r.isCut {
+		if !r.comesLater() {
 			continue
 		}
 		if first == nil {
@@ -105,7 +105,7 @@ func cutOffs(rows []row) map[int]*row {
 }
 
 // advance moves the cursor to r; it returns false if r was here before. A
-// scheduled row behind one that was cut off leaves the cursor where it is and
+// scheduled row behind one that is left for later leaves the cursor where it is and
 // is remembered.
 func (c *cursor) advance(r *row, firstCut map[int]*row) bool {
 	if !r.isScheduled {

@@ -14,8 +14,9 @@ import (
 // States of a row that was read.
 const (
 	rowTaken   = 0
-	rowWaits   = 1 // leased, not due yet, or due after its elders
+	rowWaits   = 1 // leased, or not due yet
 	rowBlocked = 2 // by a hold
+	rowYoung   = 3 // due after elders that were not read yet
 )
 
 // row is a row as read_due.sql returns it.
@@ -26,6 +27,10 @@ type row struct {
 	isScheduled bool
 	lapsed      bool // its own lease has run out
 }
+
+// comesLater tells whether a row is left for a later read: the cursor must not
+// move past it.
+func (r *row) comesLater() bool { return r.isCut || r.state == rowYoung }
 
 // page is what one read returned.
 type page struct {

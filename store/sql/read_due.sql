@@ -1,9 +1,10 @@
 -- The next due events of some slots, those of each slot behind its cursors, in
 -- order of seq. What must wait comes without its content, so that the reader can
--- pass over it: state 0 is to be taken, 1 waits, 2 is blocked by a hold. A
--- scheduled row that is cut off comes too, since the order by seq is not that of
--- its cursor. full and cut are sets of slots, a bit each: those with a full read,
--- and those of which something was cut off.
+-- pass over it: state 0 is to be taken, 1 waits, 2 is blocked by a hold, 3 is
+-- scheduled and due, but has elders that this read did not reach. A scheduled row
+-- that is cut off comes too, since the order by seq is not that of its cursor.
+-- full and cut are sets of slots, a bit each: those with a full read, and those
+-- of which something was cut off.
 -- Locks: none. Never part of a statement that leases: its snapshot would be
 -- older than the lease.
 -- Index: _due and _scheduled; primary key of omnibox.holds.
@@ -71,8 +72,7 @@ with gate as materialized (
 			when h.blocked then 2
 			when f.scheduled_at > now() or f.lease_until > now() then 1
 			when f.locked_at > now() - interval '300 seconds' and f.lease_until is null then 1
-			-- due, but its elders are not all read
-			when @ordered::boolean and f.is_scheduled and f.attempts_made = 0 and not coalesce(h.own, false) and f.seq > e.seq then 1
+			when @ordered::boolean and f.is_scheduled and f.attempts_made = 0 and not coalesce(h.own, false) and f.seq > e.seq then 3
 			else 0
 		end as state
 	from found f
