@@ -6,7 +6,7 @@
 //	bench.go     what a variant is, rounds, medians and goals
 //	table.go     the table of results
 //	loop.go      the raw loops: lease, send, mark; or read, send, mark
-//	lane.go      the batch lane
+//	lane.go      the batch lane; worker.go is the whole worker under Temporal
 //	enqueue.go   what events add to a producer's transaction
 //	latency.go   from commit to consumer; load.go is the producer and consumer
 //	buffers.go   what a fetch reads, at two sizes of the backlog

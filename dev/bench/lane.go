@@ -37,6 +37,10 @@ func lanes() []Variant {
 			Name: "lane-delete", Title: "batch lane that deletes", Against: "delete-loop",
 			Goals: []Goal{{Figure: Rate, AtLeast: laneRatio}}, run: runLane(lane{onComplete: "delete"}),
 		},
+		{
+			Name: "worker", Title: "the whole worker, two pollers under Temporal", Against: "update-loop",
+			Goals: []Goal{{Figure: Rate, AtLeast: laneRatio}}, run: runWorker,
+		},
 	}
 }
 

@@ -125,6 +125,9 @@ func newTally(events int) *tally {
 	return t
 }
 
+// restart sets the clock back to zero, before anything is counted.
+func (t *tally) restart() { t.start = time.Now() }
+
 // settled counts events.
 func (t *tally) settled(n int) {
 	if n > 0 && t.left.Add(-int64(n)) == 0 {

@@ -73,29 +73,20 @@ func (b *Box) open(ctx context.Context) (err error) {
 	return b.awaitTopic(ctx)
 }
 
-// awaitTopic returns when every partition has a leader: a run must not begin
-// with a client's pause before it asks again.
+// awaitTopic returns when the leader of every partition answers for it: a run
+// must not begin with a client's pause before it asks again.
 func (b *Box) awaitTopic(ctx context.Context) error {
 	for {
-		topics, err := b.admin.DescribeTopics([]string{b.Topic})
-		if err == nil && len(topics) == 1 && len(topics[0].Partitions) == partitions && led(topics[0]) {
+		_, err := b.Sent()
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("topic %s has no leaders: %w", b.Topic, context.Cause(ctx))
+			return fmt.Errorf("wait for topic: %w: %w", context.Cause(ctx), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-func led(t *sarama.TopicMetadata) bool {
-	for _, p := range t.Partitions {
-		if p.Err != sarama.ErrNoError || p.Leader < 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // Fill writes due events, and leaves the table as a day of quiet would: vacuumed,
@@ -121,7 +112,7 @@ func (b *Box) Settle(ctx context.Context) error {
 // Verify checks that all events of a Fill were sent, and are pending no more.
 // A loop that is fast because it loses events has no place in a table.
 func (b *Box) Verify(ctx context.Context, events int) error {
-	sent, err := b.Sent(ctx)
+	sent, err := b.Sent()
 	if err != nil {
 		return err
 	}
@@ -136,7 +127,7 @@ func (b *Box) Verify(ctx context.Context, events int) error {
 }
 
 // Sent counts the records in the topic.
-func (b *Box) Sent(context.Context) (n int64, err error) {
+func (b *Box) Sent() (n int64, err error) {
 	client, err := sarama.NewClient(b.Brokers, nil)
 	if err != nil {
 		return 0, err

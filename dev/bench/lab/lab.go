@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,9 @@ type Lab struct {
 	brokers  []string
 	kafka    *servers.Kafka // nil if it is not ours
 	runs     atomic.Int64
+
+	mu       sync.Mutex
+	temporal *servers.Temporal
 }
 
 // settings are those of a small production server: what is committed is on the
@@ -83,12 +87,31 @@ func New(ctx context.Context, postgres *servers.Postgres, brokers []string) (*La
 // Brokers are the addresses of Kafka.
 func (l *Lab) Brokers() []string { return l.brokers }
 
-// Close stops the servers that Open has started.
-func (l *Lab) Close() error {
-	if l.kafka == nil {
-		return nil
+// Temporal starts a Temporal dev server when it is first asked for, and returns
+// its address.
+func (l *Lab) Temporal(ctx context.Context) (address string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.temporal == nil {
+		if l.temporal, err = servers.FindTemporal(ctx, servers.TemporalOptions{
+			DBFile: "-", Headless: true, DynamicConfig: servers.TemporalLoad(),
+		}); err != nil {
+			return "", err
+		}
 	}
-	return errors.Join(l.kafka.Close(), l.postgres.Close())
+	return l.temporal.Address(), nil
+}
+
+// Close stops the servers that were started here.
+func (l *Lab) Close() error {
+	var errs []error
+	if l.temporal != nil {
+		errs = append(errs, l.temporal.Close())
+	}
+	if l.kafka != nil {
+		errs = append(errs, l.kafka.Close(), l.postgres.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // admin runs statements that belong to no database of a run.
