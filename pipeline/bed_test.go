@@ -28,6 +28,7 @@ type bed struct {
 	table  *memstore.Table
 	broker *membroker.Broker
 	ports  *ports
+	sink   *broker.Sink
 	cfg    pipeline.Config
 }
 
@@ -41,9 +42,10 @@ func inBed(t *testing.T, test func(t *testing.T, b *bed)) {
 func newBed(cfg store.Config) *bed {
 	b := &bed{table: memstore.New(), broker: membroker.New()}
 	b.ports = &ports{Store: b.table.Open(cfg)}
+	b.sink = broker.NewSink(b.broker, broker.Raw{})
 	b.cfg = pipeline.Config{
 		Name: "orders", Fetch: b.ports, Commit: b.ports, Log: quiet,
-		Handler: broker.NewSink(b.broker, broker.Raw{}), Retry: pipeline.Retry{Base: 10 * time.Second},
+		Handler: b.sink, Retry: pipeline.Retry{Base: 10 * time.Second},
 	}
 	return b
 }
@@ -59,7 +61,7 @@ type ports struct {
 	mark    func(events []*omnibox.Event)                   // after each mark
 	commit  func(outcomes []omnibox.Outcome) error          // before each commit
 	written func(outcomes []omnibox.Outcome, e error) error // after each commit
-	release func()                                          // before each release
+	keep    func() bool                                     // true keeps the leases at the end
 }
 
 func (p *ports) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
@@ -123,8 +125,8 @@ func (c *hookedClaim) Mark(ctx context.Context, events []*omnibox.Event) error {
 }
 
 func (c *hookedClaim) Release(ctx context.Context) error {
-	if c.release != nil {
-		c.release()
+	if c.keep != nil && c.keep() {
+		return nil
 	}
 	return c.Claim.Release(ctx)
 }
@@ -295,3 +297,12 @@ func (b *bed) refuse(key string, n, times int, err error) {
 }
 
 var errBad = errors.New("bad")
+
+// handleFunc is a handler whose destination can always be reached.
+type handleFunc func(ctx context.Context, events []*omnibox.Event) []error
+
+func (f handleFunc) Handle(ctx context.Context, events []*omnibox.Event) []error {
+	return f(ctx, events)
+}
+
+func (handleFunc) Probe(context.Context) error { return nil }

@@ -71,6 +71,7 @@ type batch struct {
 type decided struct {
 	at       time.Time
 	outcomes []omnibox.Outcome
+	settled  chan struct{} // closed when they are in the database, or cannot be
 }
 
 // drain is one running Drain: three stages that overlap, each its own

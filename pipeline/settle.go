@@ -18,14 +18,24 @@ var errLeaseOver = fmt.Errorf("lease ends: %w", context.DeadlineExceeded)
 const MaxFetches = 5
 
 // handleAll takes batches through the steps and the handler, one after the
-// other: what is behind is sent only when what is before it has been decided.
+// other: what is behind is sent only when what is before it has been decided. An
+// event that runs alone waits until that has been settled too:
+//
+//  1. innocent A runs alone, and its outcome goes to the settler
+//  2. poison B runs alone and ends the process before A is settled
+//  3. the same again, and again: in the end A would have as many marks as B
 func (d *drain) handleAll(ctx context.Context, work <-chan batch, done chan<- decided) {
+	var last decided
 	for b := range work {
 		for rest := b.events; len(rest) > 0; {
+			if rest[0].Fetches > 0 && last.settled != nil {
+				<-last.settled
+			}
 			outcomes := d.handleSome(ctx, rest)
 			d.hand.decided(outcomes)
 			rest = rest[len(outcomes):]
-			done <- decided{at: b.at, outcomes: outcomes}
+			last = decided{at: b.at, outcomes: outcomes, settled: make(chan struct{})}
+			done <- last
 		}
 	}
 }
@@ -134,16 +144,21 @@ func releasedAll(events []*omnibox.Event) []omnibox.Outcome {
 // settleAll records what was decided, behind the handling of the next batch.
 func (d *drain) settleAll(ctx context.Context, done <-chan decided) {
 	for b := range done {
-		if err := d.commit(ctx, b.outcomes); err != nil {
-			d.Log.Warn("outcomes are lost, events come again", slog.Any("error", err))
-			d.stop(reasonOf(err))
-			continue // the rest is tried too: some slots may still be ours
-		}
-		if d.hand.settled(b.outcomes) {
-			d.lookAgain()
-		}
-		d.finish(ctx, b)
+		d.settle(ctx, b)
+		close(b.settled)
 	}
+}
+
+func (d *drain) settle(ctx context.Context, b decided) {
+	if err := d.commit(ctx, b.outcomes); err != nil {
+		d.Log.Warn("outcomes are lost, events come again", slog.Any("error", err))
+		d.stop(reasonOf(err)) // what is behind is tried too: some slots may still be ours
+		return
+	}
+	if d.hand.settled(b.outcomes) {
+		d.lookAgain()
+	}
+	d.finish(ctx, b)
 }
 
 // commit tries until the outcomes are in the database or the lease is over.
