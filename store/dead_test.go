@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -343,6 +344,9 @@ func TestAnEventThatDiesTwiceHasTwoLetters(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got.Letters, 2)
 	require.Equal(t, store.DeadOpen, got.Letters[0].State)
+	byNumber, err := b.ShowDead(t.Context(), store.ShowDeadParams{ID: store.DeadID{Letter: got.Letters[1].ID}})
+	require.NoError(t, err)
+	require.Equal(t, got, byNumber, "the number of either letter shows both")
 	back, err := b.Replay(t.Context(), store.ReplayParams{IDs: []store.DeadID{{Event: ids[0]}}, By: "ann"})
 	require.NoError(t, err)
 	require.Equal(t, 1, back.Replayed)
@@ -364,4 +368,20 @@ func TestReplayWaitsForNobodyElse(t *testing.T) {
 		return err
 	})
 	require.NoError(t, err)
+}
+
+// A person who replays many events by their ids does not make the database read
+// all dead letters for each of them.
+func TestLookingUpManyIdsReadsLettersOnce(t *testing.T) {
+	t.Parallel()
+	b := newAdminBox(t, store.Config{})
+	ids := b.dead(t, 3000)
+	b.exec(t, "vacuum analyze omnibox.dead_letters")
+	b.exec(t, "vacuum analyze outbox_events")
+	statement, err := os.ReadFile("sql/dead_resolve.sql")
+	require.NoError(t, err)
+	_, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), pgx.StrictNamedArgs{
+		"table": "public.outbox_events", "events": ids[:500], "letters": make([]*int64, 500),
+	})
+	require.Less(t, buffers, 5000.0) // of which 1,500 and more are the rows themselves
 }

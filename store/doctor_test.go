@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"context"
+	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +58,12 @@ func TestDoctorNamesMissingColumnsAndSlots(t *testing.T) {
 func TestDoctorNamesMissingGrantsAndTheirCure(t *testing.T) {
 	t.Parallel()
 	b := newAdminBox(t, store.Config{})
-	role := "worker_" + strings.ToLower(t.Name())
+	role := fmt.Sprintf("doctor_%d", os.Getpid())
 	b.exec(t, "create role "+role+" login password 'x'")
+	t.Cleanup(func() {
+		_, err := b.db.Exec(context.WithoutCancel(t.Context()), "drop owned by "+role+"; drop role "+role)
+		require.NoError(t, err)
+	})
 	as := b.db.Config().ConnConfig.ConnString()
 	u, err := url.Parse(as)
 	require.NoError(t, err)

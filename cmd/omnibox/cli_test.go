@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnibox-go/omnibox/dev/devtest"
+	"github.com/omnibox-go/omnibox/worker/config"
 )
 
 func TestHelpTeaches(t *testing.T) {
@@ -64,6 +67,8 @@ func TestWrongUseIsExplained(t *testing.T) {
 		"status -o xml":                        "--output xml: it is table or json",
 		"status billing":                       "there is no pipeline billing; there are: orders",
 		"pause a b":                            "2 arguments, at most 1 expected: the pipeline",
+		"migrate grants":                       "one argument expected: the database user",
+		"migrate grants u --role owner":        "--role owner: it is worker or producer",
 		"pause --key k":                        "--topic and --key go together",
 		"dead list --class temporary":          "--class temporary: it is one of transient, permanent, poison, unreachable, cancelled",
 		"dead list --since yesterday":          "--since yesterday: give a duration such as 2h, or a time such as",
@@ -133,6 +138,65 @@ func TestMigrateFromNothing(t *testing.T) {
 	r = c.run(t, "migrate status -o json")
 	require.Zero(t, r.code, r.err)
 	require.Contains(t, r.out, `"state": "ok"`)
+}
+
+func TestMigrateByHand(t *testing.T) {
+	t.Parallel()
+	c := newCLIOn(t, devtest.Database(t))
+	r := c.run(t, "migrate print")
+	require.Zero(t, r.code, r.err)
+	byHand := strings.ReplaceAll(r.out, `\set ON_ERROR_STOP on`, "")
+	c.exec(t, byHand)
+	require.Equal(t, "Up to date.\n", c.run(t, "migrate up").out)
+	require.Contains(t, c.run(t, "migrate print --adopt").out, "create index concurrently")
+	require.Equal(t, exitUsage, c.run(t, "migrate print --database other").code)
+}
+
+// trap: 35
+func TestGrantsAreEnough(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.dead(t)
+	user := fmt.Sprintf("cli_%d", os.Getpid())
+	c.exec(t, "create role "+user+" login password 'x'")
+	owner := c.db
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_, err := owner.Exec(ctx, "drop owned by "+user+"; drop role "+user)
+		require.NoError(t, err)
+	})
+	u, err := url.Parse(owner.Config().ConnConfig.ConnString())
+	require.NoError(t, err)
+	u.User = url.UserPassword(user, "x")
+	as := newCLIOn(t, u.String())
+	require.Equal(t, exitError, as.run(t, "status").code)
+
+	grants := c.run(t, "migrate grants "+user)
+	require.Zero(t, grants.code, grants.err)
+	c.exec(t, grants.out)
+	for _, line := range []string{
+		"migrate status", "status", "config apply", "pause", "resume", "dead list", "dead show 1", "dead replay 1", "dead discard 2",
+		"pause --topic orders --key k3", "resume --topic orders --key k3",
+	} {
+		r := as.run(t, line)
+		require.Contains(t, []int{exitOK, exitNothing}, r.code, "%s: %s", line, r.err)
+	}
+	for _, check := range checkOnly(t, as) {
+		require.NotEqual(t, "fail", check.State, "%+v", check)
+	}
+}
+
+// checkOnly is what doctor finds of the database alone.
+func checkOnly(t *testing.T, c *cli) []finding {
+	t.Helper()
+	cfg, err := config.LoadDatabases(c.config)
+	require.NoError(t, err)
+	checks, _ := checkPipeline(t.Context(), cfg, "orders")
+	var all []finding
+	for _, one := range checks {
+		all = append(all, finding{Check: one.Name, State: string(one.State), Found: one.Found, Mend: one.Mend})
+	}
+	return all
 }
 
 func TestADatabaseThatIsDown(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
@@ -20,6 +21,9 @@ import (
 	"github.com/omnibox-go/omnibox/store/migrate"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
+
+// insufficientPrivilege is Postgres' code for a missing right.
+const insufficientPrivilege = "42501"
 
 // probeTimeout bounds one look at a server.
 const probeTimeout = 10 * time.Second
@@ -116,6 +120,9 @@ func checkSchema(err error) store.Check {
 			mend = "upgrade this binary"
 		}
 		return failed("schema", err, mend)
+	}
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == insufficientPrivilege {
+		return failed("schema", err, "run what `omnibox migrate grants` prints for this user")
 	}
 	if err != nil {
 		return failed("schema", err, "")

@@ -24,7 +24,7 @@ and its relay go on: nothing is rewritten and no lock is held for long.
 The user of the database's url must own the tables.`,
 		RunE: group,
 	}
-	cmd.AddCommand(newMigrateUp(a), newMigrateStatus(a))
+	cmd.AddCommand(newMigrateUp(a), newMigrateStatus(a), newMigratePrint(a), newMigrateGrants(a))
 	return cmd
 }
 
@@ -34,16 +34,12 @@ func (a *app) migrations(ctx context.Context, fn func(name string, db *pgxpool.P
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Databases)) {
-		tables := tablesIn(cfg, name)
-		if len(tables) == 0 {
-			continue
-		}
+	for _, name := range used(cfg) {
 		db, err := connect(ctx, cfg, name)
 		if err != nil {
 			return err
 		}
-		err = fn(name, db, tables)
+		err = fn(name, db, tablesIn(cfg, name))
 		db.Close()
 		if err != nil {
 			return err

@@ -5,5 +5,5 @@ select id, pipeline, table_name, event_id, event_created_at, topic, partition_ke
 	coalesce(note, '') as note
 from omnibox.dead_letters
 where table_name = @table
-	and (event_id = @event or id = @letter)
+	and event_id = coalesce((select event_id from omnibox.dead_letters where id = @letter), @event)
 order by id desc
