@@ -1,0 +1,166 @@
+package kafka_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/broker/brokertest"
+	"github.com/omnibox-go/omnibox/broker/kafka"
+	"github.com/omnibox-go/omnibox/dev/devtest"
+	"github.com/omnibox-go/omnibox/dev/servers"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+// fake is an in-process Kafka that fails on request.
+type fake struct {
+	*servers.Kfake
+	down     atomic.Bool
+	mu       sync.Mutex
+	produces []*kmsg.ProduceRequest
+	answer   func(n int, req *kmsg.ProduceRequest) kerror
+}
+
+// kerror is a code to answer a produce request with; none lets it pass, drop
+// closes the connection.
+type kerror int16
+
+const (
+	pass kerror = 0
+	drop kerror = -2
+)
+
+var refuseMe = []byte("refuse me")
+
+func startFake(t *testing.T, opts ...kfake.Opt) *fake {
+	t.Helper()
+	f := &fake{Kfake: devtest.StartKfake(t, servers.KfakeOptions{Topics: map[string]int32{"t": 3}, Options: opts})}
+	f.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		if f.down.Load() {
+			return nil, errors.New("down"), true
+		}
+		if p, ok := req.(*kmsg.ProduceRequest); ok {
+			return f.produce(p)
+		}
+		return nil, nil, false
+	})
+	return f
+}
+
+func (f *fake) produce(req *kmsg.ProduceRequest) (kmsg.Response, error, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.produces = append(f.produces, req)
+	code := pass
+	if f.answer != nil {
+		code = f.answer(len(f.produces), req)
+	}
+	if code == drop {
+		return nil, errors.New("dropped"), true
+	}
+	poisoned := bytes.Contains(req.AppendTo(nil), refuseMe)
+	if code == pass && !poisoned {
+		return nil, nil, false
+	}
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	for _, t := range req.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, int16(code)
+			if bytes.Contains(p.Records, refuseMe) {
+				rp.ErrorCode = int16(sarama.ErrInvalidRecord)
+			} else if poisoned { // kfake cannot append a part of a request
+				rp.ErrorCode = int16(sarama.ErrNotLeaderForPartition)
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp, nil, true
+}
+
+func dial(t *testing.T, cfg kafka.Config, brokers ...string) *kafka.Publisher {
+	t.Helper()
+	cfg.Addresses = brokers
+	p, err := kafka.Dial(cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+// read gives every record of a topic.
+func read(t *testing.T, conf *sarama.Config, topic string, brokers ...string) []broker.Record {
+	t.Helper()
+	if conf == nil {
+		conf = sarama.NewConfig()
+	}
+	client, err := sarama.NewClient(brokers, conf)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, client.Close()) }()
+	consumer, err := sarama.NewConsumerFromClient(client)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, consumer.Close()) }()
+	parts, err := client.Partitions(topic)
+	require.NoError(t, err)
+	var out []broker.Record
+	for _, id := range parts {
+		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+		require.NoError(t, err)
+		if end == 0 {
+			continue
+		}
+		pc, err := consumer.ConsumePartition(topic, id, sarama.OffsetOldest)
+		require.NoError(t, err)
+		timeout := time.NewTimer(30 * time.Second)
+		for next := int64(0); next < end; {
+			select {
+			case m := <-pc.Messages():
+				r := broker.Record{Topic: topic, Key: m.Key, Value: m.Value}
+				for _, h := range m.Headers {
+					r.Headers = append(r.Headers, broker.Header{Key: string(h.Key), Value: h.Value})
+				}
+				out = append(out, r)
+				next = m.Offset + 1
+			case <-timeout.C:
+				require.FailNow(t, "topic could not be read", "partition %d at %d of %d", id, next, end)
+			}
+		}
+		timeout.Stop()
+		require.NoError(t, pc.Close())
+	}
+	return out
+}
+
+func record(topic, key string, value any) broker.Record {
+	return broker.Record{Topic: topic, Key: []byte(key), Value: fmt.Append(nil, value)}
+}
+
+func TestKeepsThePromisesOfAPublisher(t *testing.T) {
+	t.Parallel()
+	brokertest.Run(t, func(t *testing.T) brokertest.Features {
+		f := startFake(t)
+		p, err := kafka.Dial(kafka.Config{Addresses: f.Brokers()}, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		return brokertest.Features{
+			Publisher: p, Topic: "t",
+			Read:    func(t *testing.T) []broker.Record { return read(t, nil, "t", f.Brokers()...) },
+			Refused: func(key string) broker.Record { return record("t", key, string(refuseMe)) },
+			SetDown: func(_ *testing.T, down bool) { f.down.Store(down) },
+		}
+	})
+}
