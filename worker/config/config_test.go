@@ -92,6 +92,7 @@ func TestForeignVariablesAreLeftAlone(t *testing.T) {
 	_, err := Parse("omnibox.yaml", []byte(two), append([]string{
 		"OMNIBOX_SERVICE_HOST=10.0.0.1", "OMNIBOX_PORT_9464_TCP_ADDR=10.0.0.1", "OMNIBOX_HTTP_SERVICE_PORT=80",
 		"OMNIBOX_CONFIG=omnibox.yaml", "OMNIBOX_SOMETHING_ELSE=1",
+		"OMNIBOX_TEST_DATABASE_URL=postgres://localhost/x",
 	}, databaseURL...))
 	require.NoError(t, err)
 }

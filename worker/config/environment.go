@@ -159,14 +159,14 @@ func unknownVariable(name string, root *node) string {
 		sections = sections || strings.HasPrefix(name, section)
 		valid = append(valid, variablesOf(f.typ, section[:len(section)-1], child(root, f.name))...)
 	}
-	hint := suggest(name, valid)
-	if !sections && !strings.HasPrefix(hint, "did you mean") {
-		return ""
+	best := nearest(name, valid)
+	switch far := distance(name, best); {
+	case far <= 2, sections && far <= len(name)/3:
+		return "no such key; did you mean " + best + "?"
+	case sections:
+		return "no such key; see docs/configuration.md"
 	}
-	if !strings.HasPrefix(hint, "did you mean") {
-		hint = "see the configuration reference"
-	}
-	return "no such key; " + hint
+	return ""
 }
 
 // variablesOf lists the variables below a key, with the names that are in the

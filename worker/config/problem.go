@@ -69,14 +69,19 @@ func below(path, pattern string) bool {
 
 // suggest says which of the valid words was probably meant.
 func suggest(word string, valid []string) string {
-	best := slices.MinFunc(valid, func(a, b string) int {
-		return cmp.Or(cmp.Compare(distance(word, a), distance(word, b)), cmp.Compare(a, b))
-	})
+	best := nearest(word, valid)
 	if distance(word, best) <= max(2, len(word)/3) {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
 	sorted := slices.Sorted(slices.Values(valid))
 	return "valid are " + strings.Join(sorted, ", ")
+}
+
+// nearest is the valid word that is most like word.
+func nearest(word string, valid []string) string {
+	return slices.MinFunc(valid, func(a, b string) int {
+		return cmp.Or(cmp.Compare(distance(word, a), distance(word, b)), cmp.Compare(a, b))
+	})
 }
 
 // distance is how many letters must be changed, added or left out to make b of
