@@ -164,3 +164,19 @@ func TestKeepsThePromisesOfAPublisher(t *testing.T) {
 		}
 	})
 }
+
+var topics atomic.Int64
+
+// createTopic makes a topic with a name of its own.
+func createTopic(tb testing.TB, conf *sarama.Config, partitions int32, properties map[string]*string, brokers ...string) string {
+	tb.Helper()
+	if conf == nil {
+		conf = sarama.NewConfig()
+	}
+	admin, err := sarama.NewClusterAdmin(brokers, conf)
+	require.NoError(tb, err)
+	defer func() { require.NoError(tb, admin.Close()) }()
+	name := fmt.Sprintf("test-%d-%d", time.Now().UnixNano(), topics.Add(1))
+	require.NoError(tb, admin.CreateTopic(name, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1, ConfigEntries: properties}, false))
+	return name
+}
