@@ -1,0 +1,156 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+
+	"github.com/omnibox-go/omnibox/dev/servers"
+	"github.com/omnibox-go/omnibox/worker"
+	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+const (
+	pipelineName = "outbox" // what it is without a file
+	shards       = 4
+	// retryBase is short, for people who wait for a retry.
+	retryBase = time.Second
+)
+
+// environment is the whole configuration of the worker.
+func (s *stack) environment(metricsPort int) []string {
+	return []string{
+		"OMNIBOX_DATABASE_URL=" + s.databaseURL,
+		"OMNIBOX_KAFKA_BROKERS=" + strings.Join(s.brokers, ","),
+		"OMNIBOX_TEMPORAL_ADDRESS=" + s.temporal.Address(),
+		"OMNIBOX_TEMPORAL_ID_PREFIX=" + s.prefix,
+		"OMNIBOX_OUTBOXES_OUTBOX_SHARDS=" + strconv.Itoa(shards),
+		"OMNIBOX_OUTBOXES_OUTBOX_RETRY_BASE=" + retryBase.String(),
+		"OMNIBOX_HTTP_LISTEN=127.0.0.1:" + strconv.Itoa(metricsPort),
+	}
+}
+
+// startWorker runs a worker in this program, and waits until it works.
+func (sh *show) startWorker(ctx context.Context) error {
+	since := time.Now()
+	st := sh.stack
+	port, err := servers.FreePort()
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Parse("demo", nil, st.environment(port))
+	if err != nil {
+		return err
+	}
+	logger, err := st.logFile()
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(cfg, worker.Step(pipelineName, sh.audit), worker.Log(logger)) //nolint:contextcheck // pools outlive any context
+	if err != nil {
+		return err
+	}
+	if err := st.dialTemporal(logger); err != nil {
+		return err
+	}
+	// Ctrl-C ends the orders first, and then the worker.
+	workerCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(workerCtx) }()
+	st.closeLater(func(context.Context) error { cancel(); return <-ended })
+	if err := poll(ctx, func(context.Context) (bool, error) { return w.Ready(), nil }); err != nil {
+		return st.missing("worker", "see "+filepath.Join(st.dir, "worker.log"), err)
+	}
+	st.up("Worker", fmt.Sprintf("%d pollers, and a step of the service's own: audit", shards), since)
+	st.tellWhereToLook(port)
+	return nil
+}
+
+// dialTemporal makes the client that sends signals. It reads the same
+// variables as the worker's own.
+func (s *stack) dialTemporal(logger *slog.Logger) error {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return err
+	}
+	options.HostPort, options.Logger = s.temporal.Address(), log.NewStructuredLogger(logger)
+	if s.client, err = client.NewLazyClient(options); err != nil {
+		return err
+	}
+	s.closeLater(func(ctx context.Context) error {
+		defer s.client.Close()
+		if s.options.TemporalAddress == "" {
+			return nil
+		}
+		return s.endPollers(ctx)
+	})
+	return nil
+}
+
+// endPollers ends what would wait for a worker for ever on a server that lives
+// longer than the demo.
+func (s *stack) endPollers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closing)
+	defer cancel()
+	var errs []error
+	for shard := range shards {
+		err := s.client.TerminateWorkflow(ctx, workflows.PollerID(s.prefix, pipelineName, shard), "", "end of the demo")
+		if _, none := errors.AsType[*serviceerror.NotFound](err); !none { // not started yet
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// signal sends a signal to a poller; it is meant for the whole pipeline.
+func (s *stack) signal(ctx context.Context, name string) error {
+	id := workflows.PollerID(s.prefix, pipelineName, 0)
+	err := s.client.SignalWorkflow(ctx, id, "", name, workflows.PauseSignal{By: "demo", Reason: "to show it"})
+	if err != nil {
+		return fmt.Errorf("signal %s: %w", name, err)
+	}
+	return nil
+}
+
+// tellWhereToLook shows what a browser can open.
+func (s *stack) tellWhereToLook(metricsPort int) {
+	id := workflows.PollerID(s.prefix, pipelineName, 0)
+	s.screen.print("")
+	if ui := s.temporal.UIAddress(); ui != "" {
+		s.screen.say("A poller in Temporal's UI, and the worker's metrics:")
+		s.screen.command(ui + "/namespaces/default/workflows/" + url.PathEscape(id))
+	} else {
+		s.screen.say("A poller is the workflow %s; the worker's metrics:", id)
+	}
+	s.screen.command(fmt.Sprintf("http://127.0.0.1:%d/metrics", metricsPort))
+}
+
+// poll asks until the answer is yes.
+func poll(ctx context.Context, ask func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited for %s", patience))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, err := ask(ctx); ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/omnibox-go/omnibox/store"
+)
+
+// settling is how long events may take to be settled once no more are written.
+const settling = 10 * time.Second
+
+// summarize compares the ledger with the topic, and says what held.
+func (sh *show) summarize(ctx context.Context) (held bool, err error) {
+	e, f, err := sh.gather(ctx)
+	if err != nil {
+		return false, err
+	}
+	sh.screen.title("Summary: the service's tables against what was read from Kafka")
+	held = true
+	for _, p := range f.promises(e) {
+		if p.held {
+			sh.screen.good("%s", p.text)
+			continue
+		}
+		held = false
+		sh.screen.bad("%s", p.text)
+	}
+	sh.screen.say("Every event took the batch lane: Temporal runs a poller for each shard,")
+	sh.screen.say("and nothing for each event.")
+	return held, nil
+}
+
+// gather collects the evidence when everything is settled, or when time is up.
+func (sh *show) gather(ctx context.Context) (e evidence, f findings, err error) {
+	deadline := time.Now().Add(settling)
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
+		e = evidence{deliveries: sh.topic.all(), replayed: sh.replayed, rolledBack: sh.rolledBack, noted: sh.audit.count()}
+		if e.ledger, err = sh.shop.ledger(ctx); err != nil {
+			return false, err
+		}
+		f = check(e)
+		return f.unsettled+f.lost == 0 || time.Now().After(deadline), nil
+	})
+	if tamper := sh.stack.options.tamper; tamper != nil && err == nil {
+		tamper(&e)
+		f = check(e)
+	}
+	return e, f, err
+}
+
+// stay keeps the shop open, slowly, and leaves a dead letter to play with.
+func (sh *show) stay(ctx context.Context) error {
+	return sh.whileOpen(ctx, time.Second/2, func(ctx context.Context) error {
+		odd := sh.shop.buy(sh.shop.customer(20))
+		odd.currency = "JPY"
+		letter, err := sh.kill(ctx, odd)
+		if err != nil {
+			return err
+		}
+		sh.audit.learn(odd.currency)
+		sh.screen.title("Still open, with two orders a second. Ctrl-C ends it.")
+		sh.screen.say("An order in %s was refused just now, and the step mended. To replay it", odd.currency)
+		sh.screen.say("yourself, in a second terminal, in this folder:")
+		sh.commands("status", "dead list", fmt.Sprintf("dead replay %d", letter.ID), "pause", "resume")
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// showLetter shows a dead letter, in the main as the command line does.
+func (sh *show) showLetter(l store.DeadLetter) {
+	sh.screen.good("dead after %d attempt, and visible; later orders of the customer go on:", l.Attempts)
+	sh.screen.say("  Dead letter %d of pipeline %s: %s", l.ID, l.Pipeline, l.State)
+	for _, field := range [][2]string{
+		{"event", l.EventID.String()},
+		{"key", l.PartitionKey},
+		{"type", l.EventType},
+		{"died", l.LastAt.Local().Format(time.DateTime)},
+		{"class", string(l.ErrorClass)},
+		{"error", l.Error},
+	} {
+		sh.screen.say("    %-7s %s", field[0], field[1])
+	}
+}
+
+// tellHowToReplay shows how a person does it.
+func (sh *show) tellHowToReplay(l store.DeadLetter) {
+	sh.screen.say("How a person looks at it, and puts it back:")
+	sh.commands(fmt.Sprintf("dead show %d", l.ID), fmt.Sprintf("dead replay %d", l.ID))
+}
+
+// commands shows commands of the command line for another terminal.
+func (sh *show) commands(commands ...string) {
+	sh.screen.command("export OMNIBOX_DATABASE_URL='" + sh.stack.databaseURL + "'")
+	for _, c := range commands {
+		sh.screen.command("go run ./cmd/omnibox " + c)
+	}
+}

@@ -1,0 +1,31 @@
+package demo
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestScreenKeepsTheLiveLineLast(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := &screen{out: &out, terminal: true}
+	s.live("1 order")
+	s.good("done")
+	s.live("")
+	require.Equal(t, "\x1b[2m  1 order\x1b[0m"+
+		"\r\x1b[2K  \x1b[32m✓\x1b[0m done\n"+
+		"\x1b[2m  1 order\x1b[0m"+
+		"\r\x1b[2K", out.String())
+}
+
+func TestScreenIsPlainWithoutATerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := &screen{out: &out}
+	s.live("1 order")
+	s.title("Act")
+	s.bad("%d lost", 1)
+	require.Equal(t, "\nAct\n  ✗ 1 lost\n", out.String())
+}

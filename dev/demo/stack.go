@@ -1,0 +1,183 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/omnibox-go/omnibox/dev/servers"
+)
+
+// stack is the servers of a run, and the names that it uses on them.
+type stack struct {
+	options Options
+	screen  *screen
+	dir     string // of logs
+
+	database, orders, prefix string // names of the database, the topic, and of workflow ids
+
+	temporal    *servers.Temporal
+	databaseURL string
+	brokers     []string
+	client      client.Client
+
+	mu      sync.Mutex
+	closers []func(context.Context) error
+}
+
+func newStack(o Options, s *screen, dir, tag string) *stack {
+	return &stack{options: o, screen: s, dir: dir, database: "demo_" + tag, orders: "orders-" + tag, prefix: "demo-" + tag}
+}
+
+// closeLater adds what close does, before all that was added earlier.
+func (s *stack) closeLater(f func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, f)
+}
+
+// close stops what runs, the last first.
+func (s *stack) close(ctx context.Context) error {
+	var errs []error
+	for _, f := range slices.Backward(s.closers) {
+		errs = append(errs, f(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// start finds or starts the servers, all at once.
+func (s *stack) start(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.startTemporal(ctx) })
+	g.Go(func() error { return s.startPostgres(ctx) })
+	g.Go(func() error { return s.startKafka(ctx) })
+	return g.Wait()
+}
+
+// up tells that a server is there.
+func (s *stack) up(name, where string, since time.Time) {
+	s.screen.good("%-9s %-59s %4.1f s", name, where, time.Since(since).Seconds())
+}
+
+// server is what closeLater needs of one.
+type server interface{ Close() error }
+
+func (s *stack) closeServer(c server) {
+	s.closeLater(func(context.Context) error { return c.Close() })
+}
+
+func (s *stack) startTemporal(ctx context.Context) error {
+	since := time.Now()
+	if a := s.options.TemporalAddress; a != "" {
+		s.temporal = servers.ExternalTemporal(a)
+		s.up("Temporal", a, since)
+		return nil
+	}
+	t, err := servers.StartTemporal(ctx, servers.TemporalOptions{DBFile: "-", DynamicConfig: servers.TemporalLoad(), Progress: s.screen})
+	if err != nil {
+		return s.missing("Temporal", "install the temporal command, or set TEMPORAL_ADDRESS", err)
+	}
+	s.closeServer(t)
+	s.temporal = t
+	s.up("Temporal", t.Address()+", our own dev server", since)
+	return nil
+}
+
+func (s *stack) startPostgres(ctx context.Context) (err error) {
+	since := time.Now()
+	p, whose := servers.ExternalPostgres(s.options.DatabaseURL), "yours"
+	if s.options.DatabaseURL == "" {
+		// a rate without fsync would flatter
+		p, err = servers.StartPostgres(ctx, servers.PostgresOptions{Settings: map[string]string{"fsync": "on"}, Progress: s.screen})
+		if err != nil {
+			return s.missing("Postgres", "install its server, or set OMNIBOX_DATABASE_URL", err)
+		}
+		s.closeServer(p)
+		whose = "our own"
+	}
+	if s.databaseURL, err = p.DatabaseURL(s.database); err != nil || !strings.HasPrefix(s.databaseURL, "postgres") {
+		return errors.New("no Postgres: OMNIBOX_DATABASE_URL is not a URL; write postgres://user:password@host/database")
+	}
+	if err := statementOn(ctx, p.URL(), "create database "+pgx.Identifier{s.database}.Sanitize()); err != nil {
+		return s.missing("Postgres", "the demo needs a server on which it may create a database", err)
+	}
+	if s.options.DatabaseURL != "" {
+		s.closeLater(func(ctx context.Context) error {
+			return statementOn(ctx, p.URL(), "drop database "+pgx.Identifier{s.database}.Sanitize()+" with (force)")
+		})
+	}
+	s.up("Postgres", fmt.Sprintf("%s, %s, database %s", host(s.databaseURL), whose, s.database), since)
+	return nil
+}
+
+func (s *stack) startKafka(ctx context.Context) error {
+	since := time.Now()
+	if s.brokers = s.options.Brokers; len(s.brokers) > 0 {
+		s.up("Kafka", fmt.Sprintf("%s, yours, topic %s", s.brokers[0], s.orders), since)
+		return nil
+	}
+	k, err := servers.StartKfake(servers.KfakeOptions{})
+	if err != nil {
+		return s.missing("Kafka", "set OMNIBOX_KAFKA_BROKERS", err)
+	}
+	s.closeServer(k)
+	s.brokers = k.Brokers()
+	s.up("Kafka", fmt.Sprintf("%s, in process, topic %s", s.brokers[0], s.orders), since)
+	return ctx.Err()
+}
+
+// missing says in one line what could not be had and what to do. The whole
+// story, such as a server's log, goes into a file.
+func (s *stack) missing(name, advice string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	file := filepath.Join(s.dir, "errors.log")
+	first, rest, more := strings.Cut(err.Error(), "\n")
+	if !more || os.WriteFile(file, []byte(first+"\n"+rest+"\n"), 0o600) != nil {
+		return fmt.Errorf("no %s: %s (%s)", name, first, advice)
+	}
+	return fmt.Errorf("no %s: %s (%s; details in %s)", name, first, advice, file)
+}
+
+// statementOn runs a statement on a connection of its own.
+func statementOn(ctx context.Context, databaseURL, statement string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, statement)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func host(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return "?"
+	}
+	return u.Host
+}
+
+// logFile opens the worker's log.
+func (s *stack) logFile() (*slog.Logger, error) {
+	f, err := os.Create(filepath.Join(s.dir, "worker.log"))
+	if err != nil {
+		return nil, err
+	}
+	s.closeServer(f)
+	return slog.New(slog.NewTextHandler(f, nil)), nil
+}
