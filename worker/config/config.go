@@ -247,7 +247,7 @@ func parse(name string, data []byte, environ []string) (*Config, problems) {
 	found = expandAll(root, "", env)
 	found = append(found, overlay(root, env)...)
 	if out := root.field("outboxes"); out == nil || len(out.fields) == 0 {
-		root.put("outboxes", "the default").put("outbox", "the default")
+		root.put("outboxes", "").put("outbox", "")
 	}
 	d := decoder{origins: origins{}}
 	c := new(Config)

@@ -243,6 +243,13 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	require.Equal(t, c.Outboxes, again.Outboxes)
 }
 
+func TestNothingConfigured(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("", nil, nil)
+	require.EqualError(t, err, `outboxes.outbox.database: there is no database "main": add a section databases, or set OMNIBOX_DATABASE_URL
+outboxes.outbox.broker: there is no broker "kafka": add a section brokers, or set OMNIBOX_KAFKA_BROKERS`)
+}
+
 func TestDatabasesAloneForTheCommandLine(t *testing.T) {
 	t.Setenv("OMNIBOX_DATABASE_URL", "postgres://localhost/app")
 	t.Setenv("OMNIBOX_KAFKA_BROKERS", "")
