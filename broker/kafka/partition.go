@@ -78,7 +78,7 @@ type batch struct {
 	size     int
 	producer producer
 	sequence int32
-	careful  bool
+	clean    bool // no two records of a key: if it goes through, caution ends
 	wire     *sarama.RecordBatch
 	// unknown: it may be in the log, so its sequence must not be used for
 	// anything else.
@@ -112,12 +112,13 @@ func (part *partition) next(codec sarama.CompressionCodec) *batch {
 // cut takes a batch off the queue. Items of calls that have just ended are
 // left for them to take back.
 func (part *partition) cut() *batch {
-	b := &batch{part: part, producer: part.producer, sequence: part.sequence, careful: part.careful, size: batchOverhead}
+	b := &batch{part: part, producer: part.producer, sequence: part.sequence, size: batchOverhead}
 	limit := part.topic.limit
 	if limit == 0 {
 		limit = defaultBatchBytes
 	}
 	alone := part.solo > 0
+	b.clean = part.careful && !alone
 	var keys map[string]bool
 	if part.careful {
 		keys = make(map[string]bool)
@@ -190,7 +191,7 @@ func (part *partition) acknowledge(b *batch) {
 	for _, it := range b.items {
 		it.settle(nil)
 	}
-	if b.careful {
+	if b.clean {
 		part.careful = false
 	}
 	part.batch = nil
@@ -238,6 +239,7 @@ func (part *partition) spare() {
 	}
 	clear(part.queue[len(rest):])
 	part.queue = rest
+	part.solo = min(part.solo, len(rest))
 }
 
 // stall holds the partition up, a little longer each time.

@@ -1,0 +1,286 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/broker/kafka"
+	"github.com/omnibox-go/omnibox/dev/devtest"
+)
+
+// series makes n records over so many keys.
+func series(topic string, n, keys int) []broker.Record {
+	out := make([]broker.Record, n)
+	for i := range out {
+		out[i] = record(topic, fmt.Sprint("k", i%keys), i)
+	}
+	return out
+}
+
+func byKey(records []broker.Record) map[string][]string {
+	out := make(map[string][]string)
+	for _, r := range records {
+		out[string(r.Key)] = append(out[string(r.Key)], string(r.Value))
+	}
+	return out
+}
+
+func requireSent(t *testing.T, errs []error) {
+	t.Helper()
+	for i, err := range errs {
+		require.NoError(t, err, "record %d", i)
+	}
+}
+
+// requests gives the sizes of the batches that were sent, and forgets them.
+func (f *fake) requests() (records []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, req := range f.produces {
+		for _, t := range req.Topics {
+			for _, p := range t.Partitions {
+				b := kmsg.NewRecordBatch()
+				_ = b.ReadFrom(p.Records)
+				records = append(records, int(b.NumRecords))
+			}
+		}
+	}
+	f.produces = nil
+	return records
+}
+
+func (f *fake) answerWith(answer func(n int, req *kmsg.ProduceRequest) kerror) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
+}
+
+func TestErrorsThatPassAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, code := range []sarama.KError{
+		sarama.ErrNotLeaderForPartition, sarama.ErrUnknownTopicOrPartition, sarama.ErrNotEnoughReplicas,
+		sarama.ErrRequestTimedOut, sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID,
+		sarama.ErrInvalidProducerEpoch, sarama.ErrClusterAuthorizationFailed, -2, // connection closed
+	} {
+		t.Run(code.Error(), func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t)
+			f.answerWith(func(n int, _ *kmsg.ProduceRequest) kerror {
+				if n == 2 || n == 3 {
+					return kerror(code)
+				}
+				return pass
+			})
+			p := dial(t, kafka.Config{}, f.Brokers()...)
+			want := series("t", 100, 7)
+			requireSent(t, p.Publish(t.Context(), want[:50]))
+			requireSent(t, p.Publish(t.Context(), want[50:]))
+			require.Equal(t, byKey(want), byKey(read(t, nil, "t", f.Brokers()...)))
+		})
+	}
+}
+
+func TestADuplicateSequenceIsSuccess(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.answerWith(func(int, *kmsg.ProduceRequest) kerror { return kerror(sarama.ErrDuplicateSequenceNumber) })
+	requireSent(t, dial(t, kafka.Config{}, f.Brokers()...).Publish(t.Context(), series("t", 10, 3)))
+}
+
+// A resend must be what was sent before, under the same sequence: only then
+// does the broker recognize it.
+func TestAResendIsIdentical(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.answerWith(func(n int, _ *kmsg.ProduceRequest) kerror {
+		if n <= 3 {
+			return drop
+		}
+		return pass
+	})
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	requireSent(t, p.Publish(t.Context(), series("t", 10, 1)))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.Len(t, f.produces, 4)
+	for _, req := range f.produces {
+		require.Equal(t, f.produces[0].Topics[0].Partitions[0].Records, req.Topics[0].Partitions[0].Records)
+	}
+}
+
+// trap: 4
+func TestARefusedBatchIsSentOneByOneAndThenCarefully(t *testing.T) {
+	t.Parallel()
+	f := startFake(t, kfake.SeedTopics(1, "one"))
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	call := series("one", 6, 2)
+	call[2].Value = refuseMe // of key k0, whose last is call[4]
+	errs := p.Publish(t.Context(), call)
+	require.Equal(t, omnibox.ClassPermanent, omnibox.ClassOf(errs[2]))
+	require.ErrorIs(t, errs[4], omnibox.ErrNotSent)
+	requireSent(t, []error{errs[0], errs[1], errs[3], errs[5]})
+	require.Equal(t, []int{6, 1, 1, 1, 1, 1}, f.requests())
+
+	requireSent(t, p.Publish(t.Context(), series("one", 6, 2)))
+	require.Equal(t, []int{2, 4}, f.requests(), "one record a key until a batch went through")
+	requireSent(t, p.Publish(t.Context(), series("one", 6, 2)))
+	require.Equal(t, []int{6}, f.requests())
+}
+
+func TestAnUnknownServerErrorKillsNobody(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.answerWith(func(int, *kmsg.ProduceRequest) kerror { return kerror(sarama.ErrUnknown) })
+	errs := dial(t, kafka.Config{}, f.Brokers()...).Publish(t.Context(), series("t", 4, 2))
+	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[0]))
+	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[1]))
+	require.ErrorIs(t, errs[2], omnibox.ErrNotSent)
+}
+
+func TestATopicClosedToUsIsNobodysFault(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.answerWith(func(int, *kmsg.ProduceRequest) kerror { return kerror(sarama.ErrTopicAuthorizationFailed) })
+	errs := dial(t, kafka.Config{}, f.Brokers()...).Publish(t.Context(), series("t", 4, 2))
+	for i := range 2 {
+		require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[i]))
+		require.ErrorIs(t, errs[i+2], omnibox.ErrNotSent)
+	}
+}
+
+// trap: 37
+func TestAMissingTopicDoesNotHoldOthersUp(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	call := []broker.Record{record("missing", "a", 1), record("t", "a", 1), record("missing", "a", 2), record("missing", "b", 1), record("no such name", "a", 1)}
+	errs := p.Publish(t.Context(), call)
+	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[0]))
+	require.ErrorContains(t, errs[0], `topic "missing" does not exist: create it`)
+	require.NoError(t, errs[1])
+	require.ErrorIs(t, errs[2], omnibox.ErrNotSent)
+	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[3]))
+	require.Equal(t, omnibox.ClassPermanent, omnibox.ClassOf(errs[4]))
+	require.Nil(t, f.TopicInfo("missing"), "nothing is created by asking")
+
+	require.NoError(t, f.CreateTopic("missing", 1, nil))
+	requireSent(t, p.Publish(t.Context(), call[2:4]))
+}
+
+// trap: 37
+func TestASilentBrokerIsNotAMissingTopic(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.down.Store(true)
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	errs := p.Publish(ctx, []broker.Record{record("missing", "a", 1), record("missing", "a", 2)})
+	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(errs[0]))
+	require.ErrorContains(t, errs[0], "fetch metadata")
+	require.ErrorIs(t, errs[1], omnibox.ErrNotSent)
+}
+
+func TestATopicThatIsDeletedAndCreatedAgain(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	requireSent(t, p.Publish(t.Context(), series("t", 10, 5)))
+	require.NoError(t, f.DeleteTopic("t"))
+	errs := p.Publish(t.Context(), []broker.Record{record("t", "a", 1)})
+	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[0]))
+	require.ErrorContains(t, errs[0], "does not exist")
+	require.NoError(t, f.CreateTopic("t", 3, nil))
+	requireSent(t, p.Publish(t.Context(), series("t", 10, 5)))
+	require.Len(t, read(t, nil, "t", f.Brokers()...), 10)
+}
+
+func TestACancelledCallBlamesNobody(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.down.Store(true)
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan []error, 1)
+	go func() { result <- p.Publish(ctx, series("t", 4, 2)) }()
+	cancel()
+	for _, err := range <-result {
+		require.Equal(t, omnibox.ClassCancelled, omnibox.ClassOf(err), "%v", err)
+	}
+}
+
+func TestLeadersThatMove(t *testing.T) {
+	t.Parallel()
+	ports := make([]int, 3)
+	f := startFake(t, kfake.NumBrokers(len(ports)), kfake.Ports(ports...))
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	var want []broker.Record
+	for n := range 20 {
+		call := series("t", 30, 5)
+		for i := range call {
+			call[i].Value = fmt.Append(nil, n*100+i)
+		}
+		requireSent(t, p.Publish(t.Context(), call))
+		want = append(want, call...)
+		f.ShufflePartitionLeaders()
+	}
+	require.Equal(t, byKey(want), byKey(read(t, nil, "t", f.Brokers()...)))
+}
+
+func TestCompression(t *testing.T) {
+	t.Parallel()
+	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
+			brokers := devtest.Brokers(t)
+			topic := createTopic(t, nil, 1, nil, brokers...)
+			want := series(topic, 50, 5)
+			for i := range want {
+				want[i].Value = fmt.Append(nil, strings.Repeat("compressible", 100), i)
+			}
+			requireSent(t, dial(t, kafka.Config{Compression: codec}, brokers...).Publish(t.Context(), want))
+			require.Equal(t, byKey(want), byKey(read(t, nil, topic, brokers...)))
+		})
+	}
+}
+
+func TestOlderProtocols(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"2.1.0", "2.4.0", "3.0.0"} {
+		f := startFake(t)
+		p := dial(t, kafka.Config{Version: version}, f.Brokers()...)
+		requireSent(t, p.Publish(t.Context(), series("t", 10, 5)))
+		require.NoError(t, p.Probe(t.Context()))
+	}
+}
+
+func TestCheckTopics(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	infos, err := p.CheckTopics(t.Context(), "t", "missing")
+	require.NoError(t, err)
+	require.Len(t, infos, 2)
+	for _, info := range infos {
+		if info.Name == "missing" {
+			require.ErrorContains(t, info.Err, "create it")
+			continue
+		}
+		require.NoError(t, info.Err)
+		require.Equal(t, 3, info.Partitions)
+		require.Positive(t, info.MaxMessageBytes)
+	}
+	f.down.Store(true)
+	_, err = p.CheckTopics(t.Context(), "t")
+	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(err))
+}
