@@ -164,8 +164,8 @@ func (c *rowClaim) lease(ctx context.Context, tx pgx.Tx, events []omnibox.Event)
 	}
 	o := refsOf(events)
 	rows, err := tx.Query(ctx, c.sql["lease_rows"], pgx.StrictNamedArgs{
-		"ids": o.ids, "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys, "seqs": o.seqs,
-		"hand": c.inHand().ids, "ordered": c.ordered(), "owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
+		"ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys, "seqs": o.seqs,
+		"hand": c.inHand().ids.literal(), "ordered": c.ordered(), "owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
 	})
 	if err != nil {
 		return nil, err
@@ -180,15 +180,11 @@ func (c *rowClaim) lease(ctx context.Context, tx pgx.Tx, events []omnibox.Event)
 	return tokens, err
 }
 
-// inHand are the rows in hand as columns; of none, empty ones and not null.
+// inHand are the rows in hand as columns.
 func (c *rowClaim) inHand() refs {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := refsOf(slices.Collect(maps.Values(c.hand)))
-	if r.ids == nil {
-		r.ids = [][16]byte{}
-	}
-	return r
+	return refsOf(slices.Collect(maps.Values(c.hand)))
 }
 
 func (c *rowClaim) keep(events []omnibox.Event) {
@@ -262,7 +258,7 @@ func (c *rowClaim) dropAllBut(ctx context.Context, hand refs, renewed [][16]byte
 }
 
 func (c *rowClaim) handArgs(hand refs) pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{"ids": hand.ids, "created_ats": hand.createdAts, "tokens": hand.tokens, "owner": c.cfg.Owner}
+	return pgx.StrictNamedArgs{"ids": hand.ids.literal(), "created_ats": hand.createdAts, "tokens": hand.tokens, "owner": c.cfg.Owner}
 }
 
 // Mark counts a delivery about to begin; see Store.mark.

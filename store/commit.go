@@ -69,7 +69,7 @@ func (s *Store) completeLeased(ctx context.Context, outcomes []omnibox.Outcome) 
 	slots, tokens := fences(leases)
 	rows, err := s.db.Query(ctx, s.sql[s.onComplete()+"_leased"], pgx.StrictNamedArgs{
 		"table": s.table, "lease_slots": slots, "lease_tokens": tokens,
-		"ids": o.ids, "created_ats": o.createdAts, "slots": o.slots, "tokens": o.tokens,
+		"ids": o.ids.literal(), "created_ats": o.createdAts, "slots": o.slots, "tokens": o.tokens,
 	})
 	if err != nil {
 		return err

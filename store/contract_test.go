@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -52,15 +53,16 @@ func newSystem(t testing.TB, claim string, mode pgx.QueryExecMode) *system {
 
 func (s *system) Open(t testing.TB, cfg store.Config) storetest.Store {
 	t.Helper()
-	return s.store(t, cfg)
-}
-
-func (s *system) store(t testing.TB, cfg store.Config) *store.Store {
-	t.Helper()
 	cfg.Claim = s.claim
 	out, err := store.Open(t.Context(), s.worker, cfg)
 	require.NoError(t, err)
 	return out
+}
+
+// admin is the store through which a person acts.
+func (s *system) admin(t testing.TB) *store.Store {
+	t.Helper()
+	return s.open(t, store.Config{Owner: "admin", Claim: s.claim})
 }
 
 func (s *system) ClaimsRows() bool { return s.claim == store.ClaimRow }
@@ -69,6 +71,7 @@ func (s *system) Begin(t testing.TB) storetest.Tx {
 	t.Helper()
 	tx, err := s.db.Begin(t.Context())
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // a failed test leaves it open, and its pool would not close
 	return producer{tx}
 }
 
@@ -131,7 +134,7 @@ func (s *system) DeadLetters(t testing.TB) []storetest.DeadLetter {
 
 func (s *system) Pause(t testing.TB, paused bool) {
 	t.Helper()
-	admin := s.store(t, store.Config{Owner: "admin"})
+	admin := s.admin(t)
 	var err error
 	if paused {
 		_, err = admin.Pause(t.Context(), store.PauseParams{By: "test"})
@@ -143,19 +146,19 @@ func (s *system) Pause(t testing.TB, paused bool) {
 
 func (s *system) HoldKey(t testing.TB, key omnibox.OrderKey) {
 	t.Helper()
-	_, err := s.store(t, store.Config{Owner: "admin"}).PauseKey(t.Context(), store.PauseKeyParams{Key: key, By: "test"})
+	_, err := s.admin(t).PauseKey(t.Context(), store.PauseKeyParams{Key: key, By: "test"})
 	require.NoError(t, err)
 }
 
 func (s *system) FreeKey(t testing.TB, key omnibox.OrderKey) {
 	t.Helper()
-	_, err := s.store(t, store.Config{Owner: "admin"}).ResumeKey(t.Context(), key)
+	_, err := s.admin(t).ResumeKey(t.Context(), key)
 	require.NoError(t, err)
 }
 
 func (s *system) Replay(t testing.TB, id uuid.UUID) {
 	t.Helper()
-	r, err := s.store(t, store.Config{Owner: "admin"}).Replay(t.Context(), store.ReplayParams{By: "test", IDs: []store.DeadID{{Event: id}}})
+	r, err := s.admin(t).Replay(t.Context(), store.ReplayParams{By: "test", IDs: []store.DeadID{{Event: id}}})
 	require.NoError(t, err)
 	require.Equal(t, 1, r.Replayed)
 }

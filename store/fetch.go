@@ -176,20 +176,36 @@ func (c *cursors) lookOnce() bool {
 func (s *Store) markHeld(ctx context.Context, blocked []omnibox.Event) error {
 	o := refsOf(blocked)
 	_, err := s.db.Exec(ctx, s.sql["mark_held"], pgx.StrictNamedArgs{
-		"table": s.table, "ids": o.ids, "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys,
+		"table": s.table, "ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys,
 	})
 	return err
 }
 
 // refs are columns that tell a statement which rows are meant.
 type refs struct {
-	ids        [][16]byte
+	ids        uuids
 	createdAts []time.Time
 	topics     []string
 	keys       []string
 	slots      []int16
 	tokens     []int64
 	seqs       []int64
+}
+
+// uuids as an argument are the text of an array: it is what every protocol mode
+// of pgx can send.
+type uuids []uuid.UUID
+
+func (ids uuids) literal() string {
+	text := make([]byte, 0, 37*len(ids)+2)
+	text = append(text, '{')
+	for i, id := range ids {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, id.String()...)
+	}
+	return string(append(text, '}'))
 }
 
 func refsOf(events []omnibox.Event) refs {

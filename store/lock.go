@@ -71,7 +71,7 @@ func (s *Store) rowArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
 	for _, o := range outcomes {
 		r.add(o.Event)
 	}
-	return pgx.StrictNamedArgs{"ids": r.ids, "created_ats": r.createdAts, "tokens": r.tokens, "owner": s.cfg.Owner}
+	return pgx.StrictNamedArgs{"ids": r.ids.literal(), "created_ats": r.createdAts, "tokens": r.tokens, "owner": s.cfg.Owner}
 }
 
 // lostOf is ErrLeaseLost if any of outcomes was not live because another owner
@@ -173,5 +173,5 @@ func refArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
 	for _, o := range outcomes {
 		r.add(o.Event)
 	}
-	return pgx.StrictNamedArgs{"ids": r.ids, "created_ats": r.createdAts}
+	return pgx.StrictNamedArgs{"ids": r.ids.literal(), "created_ats": r.createdAts}
 }

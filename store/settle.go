@@ -80,7 +80,7 @@ func (s *Store) dropHolds(ctx context.Context, tx pgx.Tx, events refs) (freed re
 		return freed, nil
 	}
 	rows, err := tx.Query(ctx, s.sql["drop_holds"], pgx.StrictNamedArgs{
-		"table": s.table, "ids": events.ids, "topics": events.topics, "keys": events.keys,
+		"table": s.table, "ids": events.ids.literal(), "topics": events.topics, "keys": events.keys,
 	})
 	if err != nil {
 		return freed, err

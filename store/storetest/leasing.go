@@ -60,12 +60,12 @@ func staleFence(t testing.TB, s System) {
 	same := hire(t, s, config("w1"))
 	second := same.rest(t)
 	require.Len(t, second, 1)
+	require.ErrorIs(t, w.Extend(t.Context()), omnibox.ErrLeaseLost)
 	for _, v := range []omnibox.Verdict{omnibox.Completed, omnibox.Skipped} {
 		require.ErrorIs(t, w.Commit(t.Context(), all(v, first)), omnibox.ErrLeaseLost)
 	}
 	require.ErrorIs(t, w.Commit(t.Context(), []omnibox.Outcome{retry(&first[0])}), omnibox.ErrLeaseLost)
 	require.ErrorIs(t, w.Commit(t.Context(), []omnibox.Outcome{dead(&first[0])}), omnibox.ErrLeaseLost)
-	require.ErrorIs(t, w.Extend(t.Context()), omnibox.ErrLeaseLost)
 	require.NoError(t, w.Release(t.Context()), "it has nothing to give up")
 	got := row(t, s, id)
 	require.Equal(t, omnibox.StatusPending, got.Status)
