@@ -35,7 +35,7 @@ func omniBox(t testing.TB, rows int) *pgxpool.Pool {
 		from generate_series(1, $1) i,
 			lateral (select case when i % 5 = 0 then 'pending' when i % 100 = 1 then 'failed' else 'completed' end as status) s,
 			-- in another order than the heap's, with ties
-			lateral (select timestamptz '2026-01-01' + (i * 7919 % 1000) * interval '1 second' as at) c`, rows)
+			lateral (select timestamptz '2026-01-01' + (i::bigint * 7919 % 1000) * interval '1 second' as at) c`, rows)
 	require.NoError(t, err)
 	_, err = db.Exec(t.Context(), "vacuum analyze outbox_events")
 	require.NoError(t, err)

@@ -21,7 +21,7 @@ create function omnibox.enqueue(
 	language plpgsql set search_path = pg_catalog, pg_temp as
 $$
 declare
-	blank    constant text := E' \t\n\v\f\r';
+	blank    constant text := E' \t\n\x0b\f\r\x1c\x1d\x1e\x1f';
 	mistakes text[];
 	created  timestamptz := clock_timestamp();
 	written  uuid;
@@ -132,5 +132,5 @@ $$
 		when length(v) > 512 then format('%s has %s characters, at most 512 are allowed', k, length(v))
 		when v ~ '[\x01-\x08\x0a-\x1f\x7f]' then format('%s has control characters', k)
 	end
-	from (select btrim(key, E' \t\n\v\f\r') as k, btrim(value #>> '{}', E' \t\n\v\f\r') as v) trimmed
+	from (select btrim(key, E' \t\n\x0b\f\r\x1c\x1d\x1e\x1f') as k, btrim(value #>> '{}', E' \t\n\x0b\f\r\x1c\x1d\x1e\x1f') as v) trimmed
 $$;
