@@ -19,3 +19,6 @@ func (s *Store) ReadForTest(slots []int, perSlot, n int) (string, pgx.StrictName
 	}
 	return s.sql["read_due"], s.readArgs(from, n)
 }
+
+// StatementsForTest are all statements by name.
+func (s *Store) StatementsForTest() map[string]string { return s.sql }

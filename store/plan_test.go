@@ -1,0 +1,77 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox/store"
+)
+
+// Every statement fits the schema.
+func TestEveryStatementPrepares(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	conn, err := pgx.Connect(t.Context(), b.db.Config().ConnString())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	for name, sql := range b.open(t, store.Config{}).StatementsForTest() {
+		text, _, err := pgx.NamedArgs{}.RewriteQuery(t.Context(), conn, sql, nil)
+		require.NoError(t, err, name)
+		_, err = conn.Prepare(t.Context(), name, text)
+		require.NoError(t, err, name)
+		require.True(t, strings.HasPrefix(sql, "-- "), "%s says what it is for", name)
+	}
+}
+
+// What a fetch costs does not depend on what is in the table beside what it
+// returns.
+// trap: 31
+func TestFetchCostsTheSameAtAnySize(t *testing.T) {
+	t.Parallel()
+	small, _ := readPlan(t, 10_000)
+	large, plan := readPlan(t, 200_000)
+	t.Logf("buffers: %d at 10,000 pending, %d at 200,000", small, large)
+	require.LessOrEqual(t, float64(large), 1.3*float64(small), plan)
+	require.NotContains(t, plan, `Seq Scan`)
+}
+
+// fillMixed writes n immediate pending rows, and half as many scheduled, held
+// and completed ones.
+func (b *bed) fillMixed(t testing.TB, n int) {
+	t.Helper()
+	b.exec(t, `insert into outbox_events (id, topic, partition_key, aggregate_type, aggregate_id, event_type, payload,
+			created_at, scheduled_at, status, completed_at, held)
+		select gen_random_uuid(), 'orders', 'key-' || g % 997, 'order', gen_random_uuid(), 'order.placed',
+			jsonb_build_object('n', g, 'text', repeat('x', 220)), now(),
+			case when g % 12 = 8 then now() + interval '1 hour' else now() end,
+			case when g % 12 = 11 then 'completed' else 'pending' end,
+			case when g % 12 = 11 then now() end,
+			g % 12 in (9, 10)
+		from generate_series(1, 3 * $1::int / 2) g`, n)
+	b.exec(t, "vacuum analyze outbox_events")
+}
+
+// readPlan explains the first read of a claim; the second explanation, since the
+// first one may find what a vacuum has left to do.
+func readPlan(t testing.TB, n int) (buffers int, plan string) {
+	t.Helper()
+	b := newBed(t)
+	b.fillMixed(t, n)
+	sql, args := b.open(t, store.Config{}).ReadForTest(allSlots(), 8, 500)
+	for range 2 {
+		plan = one[string](t, b, "explain (analyze, buffers, format json) "+sql, args)
+	}
+	var parsed []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(plan), &parsed))
+	return parsed[0].Plan.Hit + parsed[0].Plan.Read, plan
+}
