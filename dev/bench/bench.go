@@ -4,26 +4,28 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/omnibox-go/omnibox/dev/bench/lab"
 )
 
-// Figure is one thing that a run measures.
+// Figure is one thing that a run measures, named by its unit.
 type Figure string
 
-// The figures. CPU time is for each 1,000 events.
+// The figures.
 const (
 	Rate          Figure = "events/s"
 	Micros        Figure = "µs a transaction"
 	P50           Figure = "p50, ms"
 	P99           Figure = "p99, ms"
+	Backlog       Figure = "pending events"
 	Buffers       Figure = "buffers"
-	CPU           Figure = "CPU s"
-	CPUOfSelf     Figure = "CPU s, this process"
-	CPUOfPostgres Figure = "CPU s, Postgres"
+	CPU           Figure = "CPU s per 1,000"
+	CPUOfSelf     Figure = "of this process"
+	CPUOfPostgres Figure = "of Postgres"
 )
 
 // Sample is what one run measured.
@@ -52,11 +54,22 @@ type Goal struct {
 // Setup is what all runs share.
 type Setup struct {
 	Lab *lab.Lab
-	// Events of a run that measures a rate.
+	// Events that are brought to Kafka in a run that measures a rate.
 	Events int
-	// Quick asks for a fraction of the time and less certain figures.
-	Quick bool
+	// Transactions of a producer, at most; fewer when they are large.
+	Transactions int
+	// Latency is how long a run lasts that measures latency, at least 2 s.
+	Latency time.Duration
+	// Backlog of the larger of two fetches.
+	Backlog int
 }
+
+// Full is the setup whose figures may be quoted; Quick takes a fraction of the
+// time, for figures that are less certain.
+var (
+	Full  = Setup{Events: 50_000, Transactions: 1000, Latency: 20 * time.Second, Backlog: 2_000_000}
+	Quick = Setup{Events: 20_000, Transactions: 200, Latency: 5 * time.Second, Backlog: 200_000}
+)
 
 // All variants, in the order of the table.
 func All() []Variant {
@@ -113,12 +126,15 @@ func Run(ctx context.Context, s Setup, variants []Variant, rounds int, progress 
 	return r, nil
 }
 
-// String lists the figures in a fixed order.
-func (s Sample) String() (text string) {
-	for _, f := range slices.Sorted(maps.Keys(s)) {
-		text += fmt.Sprintf(" %s %s", number(s[f]), f)
+// String lists the figures in the order of the table.
+func (s Sample) String() string {
+	var all []string
+	for _, f := range slices.Concat(figures, []Figure{CPUOfSelf, CPUOfPostgres}) {
+		if v, measured := s[f]; measured && !math.IsNaN(v) {
+			all = append(all, fmt.Sprintf("%s %s", number(v), f))
+		}
 	}
-	return text
+	return strings.Join(all, ", ")
 }
 
 // Median of a figure over all rounds; NaN if it was not measured.
@@ -138,7 +154,11 @@ func (r *Results) Ratio(v Variant, f Figure) float64 {
 	own, other := r.samples[v.Name], r.samples[v.Against]
 	var all []float64
 	for round := range min(len(own), len(other)) {
-		all = append(all, own[round][f]/other[round][f])
+		a, measured := own[round][f]
+		b, comparable := other[round][f]
+		if measured && comparable {
+			all = append(all, a/b)
+		}
 	}
 	return median(all)
 }

@@ -39,10 +39,7 @@ func runEnqueue(n int) func(context.Context, Setup) (Sample, error) {
 		if _, err := b.DB.Exec(ctx, "create table orders (id uuid primary key, total integer not null)"); err != nil {
 			return nil, err
 		}
-		transactions := min(1000, 20_000/max(n, 1))
-		if s.Quick {
-			transactions /= 5
-		}
+		transactions := max(s.Transactions/max(n/10, 1), 1)
 		if _, err := produce(ctx, b.DB, b, n, 5); err != nil { // statements get prepared
 			return nil, err
 		}

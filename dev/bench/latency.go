@@ -14,14 +14,12 @@ import (
 	"github.com/omnibox-go/omnibox/store"
 )
 
-const (
-	// pace is how many events a second are written, a transaction each.
-	pace = 200
-	// latencyFor is how long.
-	latencyFor = 20 * time.Second
+// pace is how many events a second are written, a transaction each.
+const pace = 200
 
-	// What the batch lane must reach at that pace: absolutely, and beside a bare
-	// loop that is woken by NOTIFY.
+// What the batch lane must reach at that pace: absolutely, and beside a bare loop
+// that is woken by NOTIFY.
+const (
 	maxP50, maxP99 = 10, 50 // ms
 	latencyRatio   = 1.5
 	cpuRatio       = 1.5
@@ -59,10 +57,7 @@ func runLatency(relay func(context.Context, *lab.Box) error) func(context.Contex
 		relayCtx, stop := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- relay(relayCtx, b) }()
-		load := Work{URL: b.URL, Brokers: b.Brokers, Topic: b.Topic, Pace: pace, For: latencyFor}
-		if s.Quick {
-			load.For /= 4
-		}
+		load := Work{URL: b.URL, Brokers: b.Brokers, Topic: b.Topic, Pace: pace, For: s.Latency}
 		report, used, err := runLoad(ctx, s.Lab, load)
 		stop()
 		if relayErr := <-ended; relayErr != nil && !errors.Is(relayErr, context.Canceled) {

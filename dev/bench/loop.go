@@ -128,12 +128,17 @@ func newTally(events int) *tally {
 // restart sets the clock back to zero, before anything is counted.
 func (t *tally) restart() { t.start = time.Now() }
 
-// settled counts events.
-func (t *tally) settled(n int) {
-	if n > 0 && t.left.Add(-int64(n)) == 0 {
+// settled counts events. It reports whether there were too many.
+func (t *tally) settled(n int) (tooMany bool) {
+	if n == 0 {
+		return false
+	}
+	left := t.left.Add(-int64(n))
+	if left == 0 {
 		t.end = time.Now()
 		close(t.done)
 	}
+	return left < 0
 }
 
 // took is what the run has taken; it waits for its end.
@@ -167,7 +172,9 @@ func (l loop) work(ctx context.Context, b *lab.Box, n int, t *tally) error {
 		if err := settle(ctx, b.DB, statement(l.settle), rows); err != nil {
 			return err
 		}
-		t.settled(len(rows))
+		if t.settled(len(rows)) {
+			return errors.New("more was settled than there is")
+		}
 		if !l.shared {
 			from = rows[len(rows)-1].place
 		}

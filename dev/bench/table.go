@@ -8,7 +8,7 @@ import (
 )
 
 // figures that have a line in the table, in this order.
-var figures = []Figure{Rate, Micros, P50, P99, CPU, Buffers}
+var figures = []Figure{Rate, Micros, P50, P99, CPU, Backlog, Buffers}
 
 // WriteTable writes the medians as a table in Markdown.
 func (r *Results) WriteTable(w io.Writer) {
@@ -20,7 +20,7 @@ func (r *Results) WriteTable(w io.Writer) {
 		}
 		lead := v.Title
 		for _, f := range figures {
-			if _, measured := r.samples[v.Name][0][f]; !measured || f == CPU && !v.judges(CPU) {
+			if math.IsNaN(r.Median(v.Name, f)) || f == CPU && v.wanted(CPU) == "" {
 				continue
 			}
 			fmt.Fprintf(w, "| %s | %s %s | %s | %s | %s | %s |\n", lead, number(r.Median(v.Name, f)), f, r.ratio(v, f), v.wanted(f),
@@ -30,12 +30,9 @@ func (r *Results) WriteTable(w io.Writer) {
 	}
 }
 
-// judges tells whether a figure has a goal.
-func (v Variant) judges(f Figure) bool { return v.wanted(f) != "" }
-
 // ratio says how a figure compares, and with what.
 func (r *Results) ratio(v Variant, f Figure) string {
-	if v.Against == "" || math.IsNaN(r.Ratio(v, f)) {
+	if v.Against == "" || f == Backlog || math.IsNaN(r.Ratio(v, f)) {
 		return ""
 	}
 	return fmt.Sprintf("%.2f × %s", r.Ratio(v, f), v.Against)

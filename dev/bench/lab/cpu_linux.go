@@ -23,6 +23,10 @@ func readStat(pid string) (stat, bool) {
 	if err != nil {
 		return stat{}, false // it has ended
 	}
+	return parseStat(text)
+}
+
+func parseStat(text []byte) (stat, bool) {
 	// the name, in brackets, may have blanks and brackets in it
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 15 {
@@ -51,13 +55,23 @@ func process(pid int) float64 {
 }
 
 // processTree adds up a process, its children, and those that have ended.
-// Sessions of Postgres have no children of their own.
+// Sessions of Postgres have no children of their own. It begins again when a
+// child has ended meanwhile, which would be counted twice or not at all.
 func processTree(pid int) float64 {
-	root, ok := readStat(strconv.Itoa(pid))
-	if !ok {
-		return math.NaN()
+	for {
+		before, ok := readStat(strconv.Itoa(pid))
+		if !ok {
+			return math.NaN()
+		}
+		children := liveChildren(pid)
+		after, ok := readStat(strconv.Itoa(pid))
+		if ok && after.children == before.children {
+			return after.own + after.children + children
+		}
 	}
-	sum := root.own + root.children
+}
+
+func liveChildren(pid int) (sum float64) {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return math.NaN()

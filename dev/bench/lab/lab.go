@@ -63,7 +63,7 @@ func Open(ctx context.Context, progress io.Writer) (*Lab, error) {
 	return l, nil
 }
 
-// New uses servers that run already. Close leaves them alone.
+// New uses servers that run already. Close leaves them alone, and nothing behind.
 func New(ctx context.Context, postgres *servers.Postgres, brokers []string) (*Lab, error) {
 	l := &Lab{postgres: postgres, brokers: brokers}
 	if err := l.admin(ctx, "drop database if exists "+template, "create database "+template); err != nil {
@@ -103,13 +103,15 @@ func (l *Lab) Temporal(ctx context.Context) (address string, err error) {
 }
 
 // Close stops the servers that were started here.
-func (l *Lab) Close() error {
+func (l *Lab) Close(ctx context.Context) error {
 	var errs []error
 	if l.temporal != nil {
 		errs = append(errs, l.temporal.Close())
 	}
 	if l.kafka != nil {
 		errs = append(errs, l.kafka.Close(), l.postgres.Close())
+	} else {
+		errs = append(errs, l.admin(context.WithoutCancel(ctx), "drop database if exists "+template))
 	}
 	return errors.Join(errs...)
 }

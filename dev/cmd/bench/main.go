@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -30,14 +31,19 @@ func main() {
 func run() int {
 	only := flag.String("only", "", "measure these variants and what they are compared with, separated by commas")
 	rounds := flag.Int("rounds", 3, "measure each variant so often; the table has medians")
-	events := flag.Int("events", 50_000, "events of each throughput run")
+	events := flag.Int("events", 0, "events of each throughput run (default 50000, or 20000 with -quick)")
 	quick := flag.Bool("quick", false, "smaller and shorter, with less certain figures")
 	assert := flag.Bool("assert", false, "exit with 1 if a goal is missed")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	missed, err := measure(ctx, *only, *rounds, *events, *quick)
+	setup := bench.Full
+	if *quick {
+		setup = bench.Quick
+	}
+	setup.Events = cmp.Or(*events, setup.Events)
+	missed, err := measure(ctx, setup, *only, *rounds)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -48,22 +54,21 @@ func run() int {
 	return 0
 }
 
-func measure(ctx context.Context, only string, rounds, events int, quick bool) (missed bool, err error) {
+func measure(ctx context.Context, setup bench.Setup, only string, rounds int) (missed bool, err error) {
 	variants, err := bench.Select(bench.All(), strings.FieldsFunc(only, func(r rune) bool { return r == ',' }))
 	if err != nil {
 		return false, err
 	}
 	fmt.Fprintln(os.Stderr, "starting Postgres and Kafka")
-	l, err := lab.Open(ctx, os.Stderr)
+	if setup.Lab, err = lab.Open(ctx, os.Stderr); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, setup.Lab.Close(ctx)) }()
+	machine, err := setup.Lab.Machine(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	machine, err := l.Machine(ctx)
-	if err != nil {
-		return false, err
-	}
-	results, err := bench.Run(ctx, bench.Setup{Lab: l, Events: events, Quick: quick}, variants, rounds, os.Stderr)
+	results, err := bench.Run(ctx, setup, variants, rounds, os.Stderr)
 	fmt.Printf("\n%s\n\n", machine)
 	results.WriteTable(os.Stdout)
 	fmt.Println()
