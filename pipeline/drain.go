@@ -196,9 +196,8 @@ func (d *drain) extend(ctx context.Context) bool {
 	extendCtx, cancel := uncut(ctx, d.Lease/3)
 	defer cancel()
 	err := d.claim.Extend(extendCtx)
-	now := len(d.claim.Slots())
 	switch {
-	case errors.Is(err, omnibox.ErrLeaseLost), err != nil && now < before:
+	case errors.Is(err, omnibox.ErrLeaseLost), err != nil && len(d.claim.Slots()) < before:
 		// what is in hand may be another's, whatever was extended or taken again
 		d.setDeadline(time.Time{})
 		d.stop(ended{LeaseLost})
@@ -210,9 +209,6 @@ func (d *drain) extend(ctx context.Context) bool {
 		d.Log.Warn("extend lease", slog.Any("error", err))
 	default:
 		d.setDeadline(d.claim.Deadline())
-		if now > before {
-			d.lookAgain()
-		}
 	}
 	return true
 }

@@ -71,19 +71,28 @@ func TestDrainEndsWithItsSlice(t *testing.T) {
 // The drain stops while a step takes longer than the lease: it still holds the
 // slots when the step is done, and what it did counts.
 func TestDrainKeepsTheLeaseUntilWhatIsInHandIsSettled(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
-		b.cfg.StepTimeout = time.Minute
-		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
-			time.Sleep(50 * time.Second)
-			return pipeline.Next, nil
+	for reason, end := range map[pipeline.Reason]func(d *pipeline.Drain, stop <-chan struct{}){
+		pipeline.SliceOver: func(d *pipeline.Drain, _ <-chan struct{}) { d.Slice = time.Second },
+		pipeline.Stopped:   func(d *pipeline.Drain, stop <-chan struct{}) { d.Stop = stop },
+	} {
+		t.Run(string(reason), func(t *testing.T) {
+			inBed(t, func(t *testing.T, b *bed) {
+				stop := make(chan struct{})
+				time.AfterFunc(time.Second, func() { close(stop) })
+				b.cfg.StepTimeout = time.Minute
+				b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
+					time.Sleep(50 * time.Second)
+					return pipeline.Next, nil
+				})
+				b.ports.commit = func([]omnibox.Outcome) error { time.Sleep(10 * time.Second); return nil }
+				events := b.enqueue(1, 2, "a")
+				report := b.drain(t, func(d *pipeline.Drain) { end(d, stop) })
+				require.Equal(t, reason, report.Reason)
+				require.Equal(t, []int{1}, b.sent("a"))
+				b.untouched(t, events[1:])
+			})
 		})
-		b.ports.commit = func([]omnibox.Outcome) error { time.Sleep(10 * time.Second); return nil }
-		events := b.enqueue(1, 2, "a")
-		report := b.drain(t, func(d *pipeline.Drain) { d.Slice = time.Second })
-		require.Equal(t, pipeline.SliceOver, report.Reason)
-		require.Equal(t, []int{1}, b.sent("a"))
-		b.untouched(t, events[1:])
-	})
+	}
 }
 
 func TestStepStopEndsTheBatch(t *testing.T) {
