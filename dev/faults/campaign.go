@@ -51,6 +51,8 @@ const (
 	flowLimit = 90 * time.Second
 	// drainLimit is for the whole backlog at the end.
 	drainLimit = 2 * time.Minute
+	// readLimit is for reading what is in the topic then.
+	readLimit = 10 * time.Second
 )
 
 // run is a campaign under way.
@@ -249,25 +251,23 @@ func (r *run) awaitFlow(ctx context.Context) error {
 	return r.reader.Await(ctx, next)
 }
 
-// awaitEnd waits until everything that was committed has been delivered and
-// settled.
+// awaitEnd waits until everything is settled, and has been read from the topic if
+// it is there.
 func (r *run) awaitEnd(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, drainLimit, fmt.Errorf("backlog is not empty after %s", drainLimit))
+	waiting, cancel := context.WithTimeoutCause(ctx, drainLimit, fmt.Errorf("backlog is not empty after %s", drainLimit))
 	defer cancel()
-	if err := r.reader.Await(ctx, r.ledger.Latest()); err != nil {
-		return err
-	}
-	for {
-		pending := -1
-		err := r.query(ctx, "select count(*) from outbox_events where status = 'pending'", &pending)
-		if _, events := r.reader.Len(); err == nil && pending == 0 && events >= r.ledger.Len() {
-			return nil
-		}
-		pause(ctx, 100*time.Millisecond)
-		if ctx.Err() != nil {
-			return fmt.Errorf("%d rows are pending: %w", pending, errors.Join(context.Cause(ctx), err))
+	for pending := -1; pending != 0; pause(waiting, 100*time.Millisecond) {
+		err := r.query(waiting, "select count(*) from outbox_events where status = 'pending'", &pending)
+		if waiting.Err() != nil {
+			return fmt.Errorf("%d rows are pending: %w", pending, errors.Join(context.Cause(waiting), err))
 		}
 	}
+	reading, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	for _, events := r.reader.Len(); events < r.ledger.Len() && reading.Err() == nil; _, events = r.reader.Len() {
+		pause(reading, 100*time.Millisecond)
+	}
+	return nil
 }
 
 // stopWorkers stops them in order, so that the check finds what they leave behind.
