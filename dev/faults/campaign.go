@@ -38,6 +38,8 @@ type Campaign struct {
 	Lease  time.Duration
 	Shards int
 	Claim  string
+	// Promises about the table beyond those that all campaigns check.
+	Promises []Promise
 	// Logf hears of progress.
 	Logf func(format string, args ...any)
 }
@@ -292,7 +294,7 @@ func (r *run) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err = CheckTable(ctx, db, r.ledger)
+	found, err = CheckTable(ctx, db, r.ledger, r.Promises...)
 	r.report.Broken = append(r.report.Broken, found.Broken...)
 	return errors.Join(err, db.Close(ctx))
 }

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -134,8 +135,11 @@ end $$;
 create trigger note_settled_write before update or delete on outbox_events
 	for each row when (old.status in ('completed', 'failed')) execute function note_settled_write();`
 
-// tableChecks are statements that return a line for each violation.
-var tableChecks = []struct{ promise, sql string }{
+// Promise about the table, with a statement that returns a text for each violation.
+type Promise struct{ What, SQL string }
+
+// promises are what outages must not break.
+var promises = []Promise{
 	{"rows that are not completed, untried and free of holds", `
 		select format('%s %s: %s, attempts %s, fetches %s, held %s, last error %s', id, partition_key, status, attempts_made, fetches, held, last_error)
 		from outbox_events where status <> 'completed' or attempts_made <> 0 or held`},
@@ -151,18 +155,18 @@ var tableChecks = []struct{ promise, sql string }{
 }
 
 // CheckTable looks for what outages must not leave behind.
-func CheckTable(ctx context.Context, db *pgx.Conn, l *Ledger) (Findings, error) {
+func CheckTable(ctx context.Context, db *pgx.Conn, l *Ledger, more ...Promise) (Findings, error) {
 	var f Findings
-	for _, check := range tableChecks {
-		rows, err := db.Query(ctx, check.sql)
+	for _, check := range slices.Concat(promises, more) {
+		rows, err := db.Query(ctx, check.SQL)
 		if err != nil {
 			return f, err
 		}
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return f, fmt.Errorf("look for %s: %w", check.promise, err)
+			return f, fmt.Errorf("look for %s: %w", check.What, err)
 		}
-		k := &kind{promise: check.promise}
+		k := &kind{promise: check.What}
 		for _, line := range lines {
 			k.add("%s", line)
 		}

@@ -23,7 +23,11 @@ var (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-const stockBinary = "github.com/omnibox-go/omnibox/cmd/omnibox"
+// Programs that are workers.
+const (
+	stockBinary = "github.com/omnibox-go/omnibox/cmd/omnibox"
+	ownStrategy = "github.com/omnibox-go/omnibox/examples/strategy"
+)
 
 // The campaigns come one after the other on the same servers.
 func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
@@ -42,7 +46,7 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 		}
 		require.NoError(t, os.RemoveAll(dir))
 	})
-	stock, err := BuildCommand(t.Context(), dir, stockBinary)
+	stock, err := BuildCommand(t.Context(), dir, stockBinary, "worker")
 	require.NoError(t, err)
 
 	t.Run("slots leased", func(t *testing.T) {
@@ -50,6 +54,16 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	})
 	t.Run("rows leased", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "row", Claim: "row", Faults: min(*count, 3)})
+	})
+	t.Run("own strategies", func(t *testing.T) {
+		own, err := BuildCommand(t.Context(), dir, ownStrategy)
+		require.NoError(t, err)
+		campaign(t, &Campaign{
+			Servers: s, Command: own, Name: "strategy", Claim: "shard", Faults: min(*count, 2), Only: "kill",
+			Promises: []Promise{{"rows that are completed without a delivery, or the other way round", `
+				select coalesce(o.id, d.event_id)::text from (select id from outbox_events where status = 'completed') o
+				full join deliveries d on d.event_id = o.id where o.id is null or d.event_id is null`}},
+		})
 	})
 }
 
@@ -60,7 +74,9 @@ func campaign(t *testing.T, c *Campaign) {
 	for c.Seed == 0 {
 		c.Seed = rand.Uint64()
 	}
-	c.Only = *only
+	if *only != "" {
+		c.Only = *only
+	}
 	c.Rate, c.Keys, c.Lease, c.Shards, c.Logf = *rate, 100, 5*time.Second, 4, t.Logf
 	t.Logf("seed: go test ./dev/faults -run %s -faults=%d -seed=%d", strings.ReplaceAll(t.Name(), " ", "_"), c.Faults, c.Seed)
 	report, err := c.Run(t.Context())

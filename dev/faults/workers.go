@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 
@@ -15,16 +16,17 @@ import (
 // Command makes the command that runs one worker with a configuration file.
 type Command func(ctx context.Context, configFile string) *exec.Cmd
 
-// BuildCommand builds a program and returns the Command that runs it as the
-// stock binary is run: "program worker -c file".
-func BuildCommand(ctx context.Context, dir, pkg string) (Command, error) {
+// BuildCommand builds a program and returns the Command that runs it with args and
+// "-c file". The stock binary's argument is "worker"; any program that reads the
+// same configuration can take its place.
+func BuildCommand(ctx context.Context, dir, pkg string, args ...string) (Command, error) {
 	binary := filepath.Join(dir, filepath.Base(pkg))
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, pkg).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return func(ctx context.Context, configFile string) *exec.Cmd {
-		return exec.CommandContext(ctx, binary, "worker", "-c", configFile)
+		return exec.CommandContext(ctx, binary, append(slices.Clone(args), "-c", configFile)...)
 	}, nil
 }
 
