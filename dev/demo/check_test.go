@@ -76,7 +76,11 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		},
 		"an order without an event": {
 			func(e *evidence) { e.ledger[3].Status = "missing" },
-			[]string{"10 orders written, 1 without a completed event"},
+			[]string{"10 orders written, 1 without one settled event"},
+		},
+		"an order with two events": {
+			func(e *evidence) { e.ledger = append(e.ledger, e.ledger[3]) },
+			[]string{"10 orders written, 1 without one settled event"},
 		},
 		"the replayed event never comes": {
 			func(e *evidence) { e.deliveries = e.deliveries[:9] },
@@ -88,7 +92,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		},
 		"nothing at all": {
 			func(e *evidence) { *e = evidence{} },
-			[]string{"0 orders written, each with one event, delivered", "0 dead letter replayed, then delivered"},
+			[]string{"0 orders written, each with one event, all settled", "0 dead letter replayed, then delivered"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -54,15 +53,8 @@ func (sh *show) startWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logger, err := st.logFile()
+	w, err := worker.New(cfg, worker.Step(pipelineName, sh.audit), worker.Log(st.log)) //nolint:contextcheck // pools outlive any context
 	if err != nil {
-		return err
-	}
-	w, err := worker.New(cfg, worker.Step(pipelineName, sh.audit), worker.Log(logger)) //nolint:contextcheck // pools outlive any context
-	if err != nil {
-		return err
-	}
-	if err := st.dialTemporal(logger); err != nil {
 		return err
 	}
 	// Ctrl-C ends the orders first, and then the worker.
@@ -78,15 +70,17 @@ func (sh *show) startWorker(ctx context.Context) error {
 	return nil
 }
 
-// dialTemporal makes the client that sends signals. It reads the same
-// variables as the worker's own.
-func (s *stack) dialTemporal(logger *slog.Logger) error {
+// dialTemporal makes the client that sends signals, and makes sure that the
+// server answers. It reads the same variables as the worker's own.
+func (s *stack) dialTemporal(ctx context.Context) error {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return err
 	}
-	options.HostPort, options.Logger = s.temporal.Address(), log.NewStructuredLogger(logger)
-	if s.client, err = client.NewLazyClient(options); err != nil {
+	options.HostPort, options.Logger = s.temporal.Address(), log.NewStructuredLogger(s.log)
+	ctx, cancel := context.WithTimeout(ctx, dialing)
+	defer cancel()
+	if s.client, err = client.DialContext(ctx, options); err != nil {
 		return err
 	}
 	s.closeLater(func(ctx context.Context) error {
@@ -139,7 +133,7 @@ func (s *stack) tellWhereToLook(metricsPort int) {
 
 // poll asks until the answer is yes.
 func poll(ctx context.Context, ask func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited for %s", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -47,7 +47,11 @@ const (
 	patience = time.Minute
 	// closing bounds what is done with other people's servers at the end.
 	closing = 30 * time.Second
+	// dialing is how long a server may take to answer for the first time.
+	dialing = 15 * time.Second
 )
+
+var errPatience = fmt.Errorf("waited for %s", patience)
 
 // Run runs the demo, which takes some twenty seconds. It stops everything that
 // it has started before it returns. The error is ErrNotHeld if a promise was
@@ -62,12 +66,11 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	st := newStack(o, s, dir, strings.ToLower(rand.Text()[:5]))
+	quiet := context.AfterFunc(ctx, func() { s.print("\nStopping. Ctrl-C again ends it at once.") })
+	defer quiet()
 	err := run(ctx, st)
-	if ctx.Err() != nil {
-		s.print("\nStopping. Ctrl-C again ends it at once.")
-		if err != nil {
-			err = ctx.Err() // whatever else that made fail
-		}
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // whatever else that made fail
 	}
 	closeErr := st.close(context.WithoutCancel(ctx))
 	if closeErr == nil && (err == nil || ctx.Err() != nil) {
@@ -88,14 +91,18 @@ func run(ctx context.Context, st *stack) error {
 	if err != nil {
 		return err
 	}
-	if err := sh.play(ctx); err != nil {
-		return err
+	played := sh.play(ctx)
+	switch {
+	case errors.Is(played, errPatience) && ctx.Err() == nil: // the summary says what is missing
+		s.bad("%s", played)
+	case played != nil:
+		return played
 	}
 	held, err := sh.summarize(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !held {
+	case played != nil || !held:
 		return ErrNotHeld
 	}
 	s.print(fmt.Sprintf("\n%s %.0f s from start to summary.", s.paint(green, "Every promise was kept."), time.Since(started).Seconds()))
@@ -124,21 +131,8 @@ func open(ctx context.Context, st *stack) (*show, error) {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
 	st.up("Tables", "orders and customers, and omnibox's by its migrations", since)
-	t, err := openTopic(ctx, st.brokers, st.orders)
-	if err != nil {
-		return nil, st.missing("Kafka", "is it reachable, and may the demo create a topic?", err)
-	}
-	st.closeLater(func(ctx context.Context) error {
-		defer t.close()
-		if len(st.options.Brokers) == 0 {
-			return nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, closing)
-		defer cancel()
-		return t.remove(ctx)
-	})
 	sh := &show{
-		stack: st, screen: st.screen, topic: t, audit: newAudit(),
+		stack: st, screen: st.screen, topic: st.topic, audit: newAudit(),
 		shop: &shop{db: db, outbox: store.Outbox{}, topic: st.orders, customers: 30},
 	}
 	if sh.store, err = store.Open(ctx, db, store.Config{Pipeline: pipelineName, Owner: "demo"}); err != nil {

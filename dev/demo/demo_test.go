@@ -130,7 +130,7 @@ func TestDemoSaysInOneLineWhatIsMissing(t *testing.T) {
 	o := options(t, &out)
 	o.DatabaseURL = "postgres://nobody@127.0.0.1:1/none?connect_timeout=1"
 	err := Run(t.Context(), o)
-	require.ErrorContains(t, err, "no Postgres: ")
+	require.ErrorContains(t, err, "Postgres: ")
 	require.ErrorContains(t, err, "may create a database")
 	require.NotContains(t, err.Error(), "\n")
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/omnibox-go/omnibox/dev/servers"
 )
@@ -32,6 +31,8 @@ type stack struct {
 	databaseURL string
 	brokers     []string
 	client      client.Client
+	topic       *topic
+	log         *slog.Logger
 
 	mu      sync.Mutex
 	closers []func(context.Context) error
@@ -57,13 +58,20 @@ func (s *stack) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// start finds or starts the servers, all at once.
+// start finds or starts the servers, all at once. The error tells of all that
+// cannot be had, a line each.
 func (s *stack) start(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.startTemporal(ctx) })
-	g.Go(func() error { return s.startPostgres(ctx) })
-	g.Go(func() error { return s.startKafka(ctx) })
-	return g.Wait()
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	starts := []func(context.Context) error{s.startTemporal, s.startPostgres, s.startKafka}
+	errs := make([]error, len(starts))
+	for i, start := range starts {
+		wg.Go(func() { errs[i] = start(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // up tells that a server is there.
@@ -82,15 +90,21 @@ func (s *stack) startTemporal(ctx context.Context) error {
 	since := time.Now()
 	if a := s.options.TemporalAddress; a != "" {
 		s.temporal = servers.ExternalTemporal(a)
-		s.up("Temporal", a, since)
+		if err := s.dialTemporal(ctx); err != nil {
+			return s.missing("Temporal", "at TEMPORAL_ADDRESS, "+a, err)
+		}
+		s.up("Temporal", a+", yours", since)
 		return nil
 	}
 	t, err := servers.StartTemporal(ctx, servers.TemporalOptions{DBFile: "-", DynamicConfig: servers.TemporalLoad(), Progress: s.screen})
 	if err != nil {
-		return s.missing("Temporal", "install the temporal command, or set TEMPORAL_ADDRESS", err)
+		return s.missing("Temporal", "install the temporal command or set TEMPORAL_ADDRESS", err)
 	}
 	s.closeServer(t)
 	s.temporal = t
+	if err := s.dialTemporal(ctx); err != nil {
+		return err
+	}
 	s.up("Temporal", t.Address()+", our own dev server", since)
 	return nil
 }
@@ -102,13 +116,13 @@ func (s *stack) startPostgres(ctx context.Context) (err error) {
 		// a rate without fsync would flatter
 		p, err = servers.StartPostgres(ctx, servers.PostgresOptions{Settings: map[string]string{"fsync": "on"}, Progress: s.screen})
 		if err != nil {
-			return s.missing("Postgres", "install its server, or set OMNIBOX_DATABASE_URL", err)
+			return s.missing("Postgres", "install its server or set OMNIBOX_DATABASE_URL", err)
 		}
 		s.closeServer(p)
 		whose = "our own"
 	}
 	if s.databaseURL, err = p.DatabaseURL(s.database); err != nil || !strings.HasPrefix(s.databaseURL, "postgres") {
-		return errors.New("no Postgres: OMNIBOX_DATABASE_URL is not a URL; write postgres://user:password@host/database")
+		return errors.New("OMNIBOX_DATABASE_URL is not a URL: write postgres://user:password@host/database")
 	}
 	if err := statementOn(ctx, p.URL(), "create database "+pgx.Identifier{s.database}.Sanitize()); err != nil {
 		return s.missing("Postgres", "the demo needs a server on which it may create a database", err)
@@ -124,32 +138,46 @@ func (s *stack) startPostgres(ctx context.Context) (err error) {
 
 func (s *stack) startKafka(ctx context.Context) error {
 	since := time.Now()
-	if s.brokers = s.options.Brokers; len(s.brokers) > 0 {
-		s.up("Kafka", fmt.Sprintf("%s, yours, topic %s", s.brokers[0], s.orders), since)
-		return nil
+	whose := "yours"
+	if s.brokers = s.options.Brokers; len(s.brokers) == 0 {
+		k, err := servers.StartKfake(servers.KfakeOptions{})
+		if err != nil {
+			return s.missing("Kafka", "set OMNIBOX_KAFKA_BROKERS", err)
+		}
+		s.closeServer(k)
+		s.brokers, whose = k.Brokers(), "in process"
 	}
-	k, err := servers.StartKfake(servers.KfakeOptions{})
+	t, err := openTopic(ctx, s.brokers, s.orders)
 	if err != nil {
-		return s.missing("Kafka", "set OMNIBOX_KAFKA_BROKERS", err)
+		return s.missing("Kafka", "the demo needs one on which it may create a topic", err)
 	}
-	s.closeServer(k)
-	s.brokers = k.Brokers()
-	s.up("Kafka", fmt.Sprintf("%s, in process, topic %s", s.brokers[0], s.orders), since)
-	return ctx.Err()
+	s.topic = t
+	s.closeLater(func(ctx context.Context) error {
+		defer t.close()
+		if len(s.options.Brokers) == 0 {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, closing)
+		defer cancel()
+		return t.remove(ctx)
+	})
+	s.up("Kafka", fmt.Sprintf("%s, %s, topic %s", s.brokers[0], whose, s.orders), since)
+	return nil
 }
 
-// missing says in one line what could not be had and what to do. The whole
-// story, such as a server's log, goes into a file.
+// missing says in one line what could not be had and what to do. A longer
+// story, such as the end of a server's log, goes into a file.
 func (s *stack) missing(name, advice string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	file := filepath.Join(s.dir, "errors.log")
-	first, rest, more := strings.Cut(err.Error(), "\n")
-	if !more || os.WriteFile(file, []byte(first+"\n"+rest+"\n"), 0o600) != nil {
-		return fmt.Errorf("no %s: %s (%s)", name, first, advice)
+	file := filepath.Join(s.dir, name+".error.log")
+	const most = 200
+	line := []rune(strings.Join(strings.Fields(err.Error()), " "))
+	if len(line) <= most || os.WriteFile(file, []byte(err.Error()+"\n"), 0o600) != nil {
+		return fmt.Errorf("%s: %s (%s)", name, string(line), advice)
 	}
-	return fmt.Errorf("no %s: %s (%s; details in %s)", name, first, advice, file)
+	return fmt.Errorf("%s: %s… (%s; more in %s)", name, string(line[:most]), advice, file)
 }
 
 // statementOn runs a statement on a connection of its own.
@@ -172,12 +200,13 @@ func host(databaseURL string) string {
 	return u.Host
 }
 
-// logFile opens the worker's log.
-func (s *stack) logFile() (*slog.Logger, error) {
+// openLog opens the log of the worker and of the Temporal client.
+func (s *stack) openLog() error {
 	f, err := os.Create(filepath.Join(s.dir, "worker.log"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.closeServer(f)
-	return slog.New(slog.NewTextHandler(f, nil)), nil
+	s.log = slog.New(slog.NewTextHandler(f, nil))
+	return nil
 }

@@ -132,21 +132,21 @@ func (t *topic) await(ctx context.Context, orders ...uuid.UUID) error {
 	missing := slices.Clone(orders)
 	return t.until(ctx, func() (bool, string) {
 		missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return t.seen[id] })
-		return len(missing) == 0, fmt.Sprintf("%d orders are not in the topic", len(missing))
+		return len(missing) == 0, fmt.Sprintf("missing in the topic: %s", count(len(missing)))
 	})
 }
 
 // awaitCount waits until n orders have come.
 func (t *topic) awaitCount(ctx context.Context, n int) error {
 	return t.until(ctx, func() (bool, string) {
-		return len(t.seen) >= n, fmt.Sprintf("%d of %d orders are in the topic", len(t.seen), n)
+		return len(t.seen) >= n, fmt.Sprintf("orders in the topic: %d of %d", len(t.seen), n)
 	})
 }
 
 // until waits for a condition, which looks at the topic under its lock and
 // says how far it is.
 func (t *topic) until(ctx context.Context, ok func() (bool, string)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited for %s", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	for {
 		t.mu.Lock()

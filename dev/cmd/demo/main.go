@@ -49,7 +49,9 @@ func run() int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return 130 // what a shell reports of an interrupted program
 	}
-	fmt.Fprintln(os.Stderr, "demo:", err)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(os.Stderr, "demo:", strings.TrimSpace(line))
+	}
 	return 1
 }
 
