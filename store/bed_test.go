@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"fmt"
 	"math"
 	"testing"
 
@@ -38,12 +37,9 @@ func (b *bed) open(t testing.TB, cfg store.Config) *store.Store {
 	return s
 }
 
-func claim(t testing.TB, s *store.Store, slots ...int) omnibox.Claim {
+func claim(t testing.TB, s *store.Store) omnibox.Claim {
 	t.Helper()
-	if len(slots) == 0 {
-		slots = allSlots()
-	}
-	c, err := s.Claim(t.Context(), slots)
+	c, err := s.Claim(t.Context(), allSlots())
 	require.NoError(t, err)
 	return c
 }
@@ -124,14 +120,10 @@ func fetchAll(t testing.TB, c omnibox.Claim, n int) []omnibox.Event {
 	}
 }
 
-func outcomes(v omnibox.Verdict, events ...omnibox.Event) []omnibox.Outcome {
+func completed(events ...omnibox.Event) []omnibox.Outcome {
 	out := make([]omnibox.Outcome, len(events))
 	for i := range events {
-		out[i] = omnibox.Outcome{Event: &events[i], Verdict: v}
-		if v == omnibox.Retry || v == omnibox.Dead {
-			out[i].Class, out[i].Error = omnibox.ClassTransient, "boom"
-			out[i].Counted, out[i].Attempts = true, events[i].Attempts+1
-		}
+		out[i] = omnibox.Outcome{Event: &events[i], Verdict: omnibox.Completed}
 	}
 	return out
 }
@@ -162,7 +154,7 @@ func requireInOrder(t testing.TB, events []omnibox.Event) {
 		if !seen {
 			before = math.MinInt64
 		}
-		require.Greater(t, e.Seq, before, fmt.Sprintf("key %s", e.Key))
+		require.Greater(t, e.Seq, before, "key %s", e.Key)
 		last[e.OrderKey()] = e.Seq
 	}
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/store"
 )
 
@@ -38,7 +37,7 @@ func BenchmarkFetchAndCommit(b *testing.B) {
 			for b.Loop() {
 				events, _, err := c.Fetch(b.Context(), batch)
 				require.NoError(b, err)
-				require.NoError(b, s.Commit(b.Context(), outcomes(omnibox.Completed, events...)))
+				require.NoError(b, s.Commit(b.Context(), completed(events...)))
 				done += len(events)
 				if len(events) == 0 {
 					b.StopTimer()

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/store"
 )
 
@@ -23,7 +22,7 @@ func TestFetchAndCommit(t *testing.T) {
 	require.ElementsMatch(t, ids, idsOf(events))
 	requireInOrder(t, events)
 	require.JSONEq(t, `{"n":0,"text":"a: b, c"}`, string(events[0].Payload.(json.RawMessage)))
-	require.NoError(t, s.Commit(t.Context(), outcomes(omnibox.Completed, events...)))
+	require.NoError(t, s.Commit(t.Context(), completed(events...)))
 	c.Rewind()
 	require.Empty(t, fetchAll(t, c, 10))
 	require.Equal(t, 5, one[int](t, b, "select count(*) from outbox_events where status = 'completed'"))

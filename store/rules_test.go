@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -21,6 +22,15 @@ func minute(owner string) store.Config { return store.Config{Owner: owner, Lease
 func (b *bed) expire(t testing.TB) {
 	t.Helper()
 	b.exec(t, "update omnibox.slots set lease_until = '-infinity'")
+}
+
+// begin begins a transaction that does not outlive a failed test.
+func (b *bed) begin(t testing.TB) pgx.Tx {
+	t.Helper()
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	return tx
 }
 
 // waitBlocked returns when a backend of the database waits for a lock.
@@ -44,9 +54,8 @@ func TestTakeoverDoesNotSeeWhatWasJustCompleted(t *testing.T) {
 	b.expire(t)
 
 	// The old owner stalls in the middle of its settle: written, not committed.
-	tx, err := b.db.Begin(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, old.CommitTx(t.Context(), tx, outcomes(omnibox.Completed, events...)))
+	tx := b.begin(t)
+	require.NoError(t, old.CommitTx(t.Context(), tx, completed(events...)))
 
 	next := b.open(t, minute("next"))
 	c2 := claim(t, next)
@@ -75,13 +84,12 @@ func TestSettleWaitsForATakeoverAndThenChangesNothing(t *testing.T) {
 			b.expire(t)
 
 			// 1. the next owner has raised the token and stalls before its commit
-			tx, err := b.db.Begin(t.Context())
-			require.NoError(t, err)
-			_, err = tx.Exec(t.Context(), `update omnibox.slots set token = token + 1, owner = 'next', lease_until = now() + interval '1 minute'`)
+			tx := b.begin(t)
+			_, err := tx.Exec(t.Context(), `update omnibox.slots set token = token + 1, owner = 'next', lease_until = now() + interval '1 minute'`)
 			require.NoError(t, err)
 			// 2. the old owner settles: its snapshot still shows its own token
 			settled := make(chan error, 1)
-			go func() { settled <- old.Commit(t.Context(), outcomes(omnibox.Completed, events...)) }()
+			go func() { settled <- old.Commit(t.Context(), completed(events...)) }()
 			b.waitBlocked(t)
 			// 3. the takeover is committed
 			require.NoError(t, tx.Commit(t.Context()))
@@ -98,9 +106,8 @@ func TestDeadlineCountsFromBeforeTheLease(t *testing.T) {
 	b := newBed(t)
 	s := b.open(t, store.Config{Lease: 10 * time.Second})
 	// The lease statement is held up at the database.
-	tx, err := b.db.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), "lock table omnibox.slots in access exclusive mode")
+	tx := b.begin(t)
+	_, err := tx.Exec(t.Context(), "lock table omnibox.slots in access exclusive mode")
 	require.NoError(t, err)
 	asked := time.Now()
 	claimed := make(chan omnibox.Claim, 1)
@@ -193,10 +200,8 @@ func TestRowClaimLeavesWhatAnotherProgramHasLocked(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	ids := b.enqueue(t, "a", "a", "b")
-	tx, err := b.db.Begin(t.Context())
-	require.NoError(t, err)
-	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-	_, err = tx.Exec(t.Context(), "update outbox_events set locked_at = now(), locked_by = 'python' where id = $1", [16]byte(ids[0]))
+	tx := b.begin(t)
+	_, err := tx.Exec(t.Context(), "update outbox_events set locked_at = now(), locked_by = 'python' where id = $1", [16]byte(ids[0]))
 	require.NoError(t, err)
 	cfg := minute("w1")
 	cfg.Claim = store.ClaimRow
@@ -219,7 +224,7 @@ func TestBadRowDoesNotStopTheOthers(t *testing.T) {
 	b.exec(t, `alter table outbox_events add constraint never check (status <> 'completed' or partition_key <> 'c') not valid`)
 	s := b.open(t, minute("w1"))
 	events := fetchAll(t, claim(t, s), 10)
-	err := s.Commit(t.Context(), outcomes(omnibox.Completed, events...))
+	err := s.Commit(t.Context(), completed(events...))
 	require.ErrorContains(t, err, ids[2].String())
 	require.NotErrorIs(t, err, omnibox.ErrLeaseLost)
 	require.Equal(t, 4, one[int](t, b, "select count(*) from outbox_events where status = 'completed'"))
@@ -248,7 +253,7 @@ func TestOutageOfTheDatabaseIsOne(t *testing.T) {
 	b.exec(t, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
 	_, _, err = c.Fetch(t.Context(), 10)
 	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(err), "%v", err)
-	err = s.Commit(t.Context(), outcomes(omnibox.Completed, events...))
+	err = s.Commit(t.Context(), completed(events...))
 	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(err), "%v", err)
 	require.NotContains(t, err.Error(), "a: b, c", "no payload in an error")
 }

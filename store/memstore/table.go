@@ -40,8 +40,7 @@ type lease struct {
 // row of the table. The event's Fence is empty but for the slot.
 type row struct {
 	Row
-	held       bool
-	leaseUntil time.Time
+	held bool
 }
 
 // Row is what a table keeps of an event.

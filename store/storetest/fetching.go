@@ -44,7 +44,7 @@ func fetchedUntilCompleted(t testing.TB, s System) {
 
 func readAsWritten(t testing.TB, s System) {
 	in := event("a")
-	in.Payload = json.RawMessage(`{"price": 1.50, "text": "a: b,  \"c\\"}`)
+	in.Payload = json.RawMessage(`{"text": "a: b,  \"c\\", "price": 1.50}`)
 	in.Headers = map[string]string{"x-one": "1"}
 	in.SchemaVersion, in.TraceID, in.CorrelationID, in.CausationID = "1.0.0", "t", "co", "ca"
 	in.IdempotencyKey, in.MaxAttempts = "once", 3
@@ -53,25 +53,14 @@ func readAsWritten(t testing.TB, s System) {
 	got := w.rest(t)
 	require.Len(t, got, 1)
 	out := got[0]
-	require.Equal(t, `{"text":"a: b,  \"c\\","price":1.50}`, sorted(t, out.Payload), "compact, numbers as written")
+	compact := json.RawMessage(`{"text":"a: b,  \"c\\","price":1.50}`)
+	require.Equal(t, any(compact), out.Payload, "compact, numbers as written")
 	require.Equal(t, id, out.ID)
 	require.False(t, out.CreatedAt.IsZero())
 	require.Positive(t, out.Seq)
 	require.WithinDuration(t, out.CreatedAt, out.ScheduledAt, time.Second)
 	in.ID, in.Payload, in.CreatedAt, in.ScheduledAt, in.Seq, in.Fence = id, out.Payload, out.CreatedAt, out.ScheduledAt, out.Seq, out.Fence
 	require.Equal(t, in, out)
-}
-
-// sorted puts the longer key's member where jsonb puts it.
-func sorted(t testing.TB, payload any) string {
-	t.Helper()
-	raw, ok := payload.(json.RawMessage)
-	require.True(t, ok, "a json.RawMessage")
-	text := string(raw)
-	if strings.HasPrefix(text, `{"price":1.50,`) {
-		text = `{` + strings.TrimSuffix(strings.TrimPrefix(text, `{"price":1.50,`), "}") + `,"price":1.50}`
-	}
-	return text
 }
 
 func twiceOnlyAfterRewind(t testing.TB, s System) {
