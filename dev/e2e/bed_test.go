@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(envChild); file != "" {
+		os.Exit(runChild(file))
+	}
 	devtest.Main(m)
 }
 

@@ -35,6 +35,13 @@ func StartProgram(ctx context.Context, o ProgramOptions) (*Process, error) {
 	return p, nil
 }
 
+// Running reports whether the process has not ended.
+func (p *Process) Running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive()
+}
+
 // Pause stops the process in its tracks (SIGSTOP), as a machine that swaps or a
 // suspended virtual one does. Resume lets it go on.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
