@@ -183,8 +183,11 @@ func TestValidateNeverQuotesThePayload(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []any{
 		json.RawMessage(`{"hunter2": hunter2}`), json.RawMessage(`"hunter2"`), "hunter2", []byte("hunter2"),
-		map[string]any{"hunter2": "hunter2\x00"}, json.RawMessage(`{"a":"hunter2\ud800"}`), secretive{},
-		map[string]any{"hunter2": math.Inf(1)}, json.RawMessage("{\"hunter2\xff\":1}"),
+		map[string]any{"hunter2": "hunter2\x00"},
+		json.RawMessage(`{"a":"hunter2\ud800"}`),
+		secretive{},
+		map[string]any{"hunter2": math.Inf(1)},
+		json.RawMessage("{\"hunter2\xff\":1}"),
 	} {
 		e := valid()
 		e.Payload = payload
@@ -214,7 +217,7 @@ func TestPrepareNormalizesACopy(t *testing.T) {
 	require.Equal(t, map[string]string{"a": "b"}, e.Headers)
 	require.Equal(t, uuid.Version(4), e.ID.Version())
 	require.Equal(t, omnibox.DefaultMaxAttempts, e.MaxAttempts)
-	require.Equal(t, json.RawMessage(`{"n":1.50,"big":12345678901234567890123}`), e.Payload)
+	require.Equal(t, json.RawMessage(`{"n":1.50,"big":12345678901234567890123}`), e.Payload) //nolint:testifylint // digits count
 	require.Equal(t, at.UTC().Truncate(time.Microsecond), e.ScheduledAt)
 
 	again, err := omnibox.Prepare(e)

@@ -26,9 +26,9 @@ import (
 )
 
 // outboxURL is a database with the table outbox_events.
-func outboxURL(t testing.TB) string {
-	t.Helper()
-	return devtest.DatabaseFrom(t, devtest.Template(t, "outbox", func(ctx context.Context, url string) error {
+func outboxURL(tb testing.TB) string {
+	tb.Helper()
+	return devtest.DatabaseFrom(tb, devtest.Template(tb, "outbox", func(ctx context.Context, url string) error {
 		db, err := pgxpool.New(ctx, url)
 		if err != nil {
 			return err
@@ -39,11 +39,11 @@ func outboxURL(t testing.TB) string {
 	}))
 }
 
-func pool(t testing.TB, url string) *pgxpool.Pool {
-	t.Helper()
-	db, err := pgxpool.New(t.Context(), url)
-	require.NoError(t, err)
-	t.Cleanup(db.Close)
+func pool(tb testing.TB, url string) *pgxpool.Pool {
+	tb.Helper()
+	db, err := pgxpool.New(tb.Context(), url)
+	require.NoError(tb, err)
+	tb.Cleanup(db.Close)
 	return db
 }
 
@@ -63,7 +63,7 @@ func orders(n int) []omnibox.Event {
 }
 
 // enqueue commits events in a transaction of their own.
-func enqueue(t testing.TB, db *pgxpool.Pool, events ...omnibox.Event) []store.EnqueuedEvent {
+func enqueue(t *testing.T, db *pgxpool.Pool, events ...omnibox.Event) []store.EnqueuedEvent {
 	t.Helper()
 	var got store.Enqueued
 	err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
@@ -77,6 +77,7 @@ func enqueue(t testing.TB, db *pgxpool.Pool, events ...omnibox.Event) []store.En
 
 // via runs a test through every way to reach the database.
 func via(t *testing.T, run func(t *testing.T, db *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error))) {
+	t.Helper()
 	modes := []pgx.QueryExecMode{
 		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
 		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
@@ -123,6 +124,7 @@ func via(t *testing.T, run func(t *testing.T, db *pgxpool.Pool, enqueue func(...
 func TestEnqueueWritesWhatWasGiven(t *testing.T) {
 	t.Parallel()
 	via(t, func(t *testing.T, db *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error)) {
+		t.Helper()
 		at := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 		full := omnibox.Event{
 			ID: uuid.New(), Topic: ` a"b\c{},NULL `, Key: `\`, Type: "'quoted'", Aggregate: omnibox.Aggregate{Type: "ü", ID: uuid.New()},
@@ -151,7 +153,7 @@ func TestEnqueueWritesWhatWasGiven(t *testing.T) {
 		require.Equal(t, `\`, row.key)
 		require.Equal(t, []string{"'quoted'", "ü", "1", "NULL", "c,d", "e", `"`, "pending"},
 			[]string{row.kind, row.aggregate, row.version, row.trace, row.correlation, row.causation, row.idempotency, row.status})
-		require.Equal(t, `{"a": "x\"\\\n\u0001😀", "n": 1.50, "big": 12345678901234567890.0}`, row.payload)
+		require.Equal(t, `{"a": "x\"\\\n\u0001😀", "n": 1.50, "big": 12345678901234567890.0}`, row.payload) //nolint:testifylint // digits count
 		require.Equal(t, full.Headers, row.headers)
 		require.True(t, at.Equal(row.scheduled))
 		require.Equal(t, 3, row.most)
@@ -172,6 +174,7 @@ func TestEnqueueWritesWhatWasGiven(t *testing.T) {
 func TestEnqueueNumbersInInputOrder(t *testing.T) {
 	t.Parallel()
 	via(t, func(t *testing.T, db *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error)) {
+		t.Helper()
 		given := orders(2000)
 		got, err := enqueue(given...)
 		require.NoError(t, err)
@@ -191,6 +194,7 @@ func TestEnqueueNumbersInInputOrder(t *testing.T) {
 func TestEnqueueReportsDuplicates(t *testing.T) {
 	t.Parallel()
 	via(t, func(t *testing.T, _ *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error)) {
+		t.Helper()
 		keyed := func(key string) omnibox.Event {
 			e := order(1)
 			e.ID, e.IdempotencyKey = uuid.New(), key
@@ -219,6 +223,7 @@ func TestEnqueueReportsDuplicates(t *testing.T) {
 func TestEnqueueTakesNoOtherViolationForADuplicate(t *testing.T) {
 	t.Parallel()
 	via(t, func(t *testing.T, db *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error)) {
+		t.Helper()
 		e := order(1)
 		e.ID = uuid.New()
 		_, err := enqueue(e)
@@ -238,6 +243,7 @@ func TestEnqueueTakesNoOtherViolationForADuplicate(t *testing.T) {
 func TestEnqueueOfNothing(t *testing.T) {
 	t.Parallel()
 	via(t, func(t *testing.T, _ *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error)) {
+		t.Helper()
 		got, err := enqueue()
 		require.NoError(t, err)
 		require.Empty(t, got)
@@ -316,11 +322,18 @@ func TestEnqueueWaitsForTheWriterOfAKey(t *testing.T) {
 			first, err := store.Outbox{}.Enqueue(t.Context(), tx, keyed)
 			require.NoError(t, err)
 
-			second := make(chan store.EnqueuedEvent, 1)
-			go func() { second <- enqueue(t, db, keyed)[0] }()
+			var second store.Enqueued
+			done := make(chan error, 1)
+			go func() {
+				done <- pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) (err error) {
+					second, err = store.Outbox{}.Enqueue(t.Context(), tx, keyed)
+					return err
+				})
+			}()
 			waitForALock(t, db)
 			require.NoError(t, end(t.Context(), tx))
-			got := <-second
+			require.NoError(t, <-done)
+			got := second.Events[0]
 			require.Equal(t, name == "commit", got.Duplicate)
 			require.Equal(t, name == "commit", got.ID == first.Events[0].ID)
 		})
@@ -384,14 +397,14 @@ func TestPrepareAgreesWithTheDatabase(t *testing.T) {
 	}
 }
 
-func count(t testing.TB, db *pgxpool.Pool) (n int) {
+func count(t *testing.T, db *pgxpool.Pool) (n int) {
 	t.Helper()
 	require.NoError(t, db.QueryRow(t.Context(), "select count(*) from outbox_events").Scan(&n))
 	return n
 }
 
 // waitForALock returns when a session of the database waits for a lock.
-func waitForALock(t testing.TB, db *pgxpool.Pool) {
+func waitForALock(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var waiting bool

@@ -65,7 +65,7 @@ type Watcher struct {
 func Watch(ctx context.Context, db *pgxpool.Pool, table string, log *slog.Logger) *Watcher {
 	ctx, stop := context.WithCancel(ctx)
 	w := &Watcher{
-		db: db, table: table, log: log.With("table", table), stop: stop,
+		db: db, table: table, log: log.With(slog.String("table", table)), stop: stop,
 		done: make(chan struct{}), subscribers: make(map[*Subscription]struct{}),
 	}
 	go w.run(ctx)
@@ -201,7 +201,7 @@ func (w *Watcher) run(ctx context.Context) {
 			wait, warned = minReconnect, false
 		}
 		if !warned {
-			w.log.WarnContext(ctx, "no wake-ups for new events, polling instead", "error", err)
+			w.log.WarnContext(ctx, "no wake-ups for new events, polling instead", slog.Any("error", err))
 			warned = true
 		}
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -135,7 +136,7 @@ func (l *listener) count(ctx context.Context) error {
 	defer cancel()
 	_, err = l.w.db.Exec(ctx, string(text), pgx.StrictNamedArgs{"table_name": l.key, "channel": l.channel})
 	if err != nil { // the wake-ups still work; producers pay for it
-		l.w.log.WarnContext(ctx, "cannot silence the wake-ups of a busy table", "error", err)
+		l.w.log.WarnContext(ctx, "cannot silence the wake-ups of a busy table", slog.Any("error", err))
 	}
 	return nil
 }

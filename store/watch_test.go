@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,13 +25,13 @@ func everySlot() []int {
 	return slots
 }
 
-func slotOf(t testing.TB, db *pgxpool.Pool, topic, key string) (slot int) {
+func slotOf(t *testing.T, db *pgxpool.Pool, topic, key string) (slot int) {
 	t.Helper()
 	require.NoError(t, db.QueryRow(t.Context(), "select hashtextextended($2, hashtextextended($1, 0)) & 63", topic, key).Scan(&slot))
 	return slot
 }
 
-func watch(t testing.TB, db *pgxpool.Pool) *store.Watcher {
+func watch(t *testing.T, db *pgxpool.Pool) *store.Watcher {
 	t.Helper()
 	w := store.Watch(t.Context(), db, "outbox_events", slog.New(slog.DiscardHandler))
 	t.Cleanup(w.Close)
@@ -38,29 +39,27 @@ func watch(t testing.TB, db *pgxpool.Pool) *store.Watcher {
 	return w
 }
 
-func awaitListening(t testing.TB, w *store.Watcher, want bool) {
+func awaitListening(t *testing.T, w *store.Watcher, want bool) {
 	t.Helper()
 	require.Eventually(t, func() bool { return w.Listening() == want }, 20*time.Second, time.Millisecond)
 }
 
 // await waits for a wake-up of a slot.
-func await(t testing.TB, s *store.Subscription, slot int) {
+func await(t *testing.T, s *store.Subscription, slot int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for {
 		slots, err := s.Wait(ctx)
 		require.NoError(t, err)
-		for _, got := range slots {
-			if got == slot {
-				return
-			}
+		if slices.Contains(slots, slot) {
+			return
 		}
 	}
 }
 
 // settled takes the wake-ups that are there already.
-func settled(t testing.TB, s *store.Subscription) {
+func settled(t *testing.T, s *store.Subscription) {
 	t.Helper()
 	_, err := s.Wait(t.Context())
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *session) adopt(ctx context.Context, t table, found shape) error {
 		return err
 	}
 	t.Concurrently, t.HasIdempotency = "concurrently if not exists", found.idempotency
-	s.log.InfoContext(ctx, "adopting a table that is there", "table", t.Key())
+	s.log.InfoContext(ctx, "adopting a table that is there", slog.String("table", t.Key()))
 	if err := s.runPatiently(ctx, t, "adopt/1_columns.sql"); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (s *session) runPatiently(ctx context.Context, t table, file string) error 
 	if err != nil {
 		return err
 	}
-	return s.patiently(ctx, "migrate "+t.Key(), func() error {
+	return s.patiently(ctx, t.Key(), func() error {
 		if _, err := s.Exec(ctx, text); err != nil { // several statements are one transaction
 			return fmt.Errorf("run %s: %w", file, err)
 		}
@@ -68,7 +69,7 @@ func (s *session) number(ctx context.Context, t table) error {
 	if err := s.runPatiently(ctx, t, "adopt/2_plan.sql"); err != nil {
 		return err
 	}
-	s.log.InfoContext(ctx, "numbering", "table", t.Key())
+	s.log.InfoContext(ctx, "numbering", slog.String("table", t.Key()))
 	prune, err := render("adopt/4_prune.sql", t)
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func (s *session) number(ctx context.Context, t table) error {
 			}
 			continue
 		}
-		s.log.InfoContext(ctx, "waiting for rows that a relay holds", "table", t.Key(), "rows", left)
+		s.log.InfoContext(ctx, "waiting for rows that a relay holds", slog.String("table", t.Key()), slog.Int64("rows", left))
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -126,9 +127,9 @@ func (s *session) numberPass(ctx context.Context, t table) error {
 			return fmt.Errorf("number pending rows: %w", err)
 		}
 		total += n
-		s.log.DebugContext(ctx, "numbered a chunk", "table", t.Key(), "rows", n)
+		s.log.DebugContext(ctx, "numbered a chunk", slog.String("table", t.Key()), slog.Int64("rows", n))
 		if after == 0 || time.Since(reported) > 5*time.Second {
-			s.log.InfoContext(ctx, "numbered pending rows", "table", t.Key(), "rows", total)
+			s.log.InfoContext(ctx, "numbered pending rows", slog.String("table", t.Key()), slog.Int64("rows", total))
 			reported = time.Now()
 		}
 		if after == 0 {
@@ -159,7 +160,7 @@ func (s *session) indexes(ctx context.Context, t table) error {
 		if !strings.Contains(statement, "create ") {
 			continue
 		}
-		stop := s.reportUntilDone(ctx, "building an index, beside the writers", t)
+		stop := s.reportBuild(ctx, t)
 		_, err := conn.Exec(ctx, statement)
 		stop()
 		if err != nil {
@@ -192,10 +193,13 @@ func dropInvalid(ctx context.Context, conn *pgx.Conn, t table) error {
 	return nil
 }
 
-// reportUntilDone says now, and every ten seconds until stop is called, what is
-// going on.
-func (s *session) reportUntilDone(ctx context.Context, what string, t table) (stop func()) {
-	s.log.InfoContext(ctx, what, "table", t.Key())
+// reportBuild says now, and every ten seconds until stop is called, that an
+// index is being built.
+func (s *session) reportBuild(ctx context.Context, t table) (stop func()) {
+	report := func() {
+		s.log.InfoContext(ctx, "building an index, beside the writers", slog.String("table", t.Key()))
+	}
+	report()
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -206,7 +210,7 @@ func (s *session) reportUntilDone(ctx context.Context, what string, t table) (st
 			case <-done:
 				return
 			case <-tick.C:
-				s.log.InfoContext(ctx, what, "table", t.Key())
+				report()
 			}
 		}
 	}()

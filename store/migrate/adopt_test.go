@@ -20,7 +20,7 @@ import (
 
 // omniBox is a database with an outbox of omni-box: of every five rows one is
 // pending, the first of them is locked by a relay, and one of a hundred failed.
-func omniBox(t testing.TB, rows int) *pgxpool.Pool {
+func omniBox(t *testing.T, rows int) *pgxpool.Pool {
 	t.Helper()
 	db := database(t)
 	ddl, err := os.ReadFile("testdata/omni-box.sql")
@@ -56,7 +56,7 @@ type writer struct {
 	err  error
 }
 
-func startWriter(t testing.TB, db *pgxpool.Pool) *writer {
+func startWriter(t *testing.T, db *pgxpool.Pool) *writer {
 	t.Helper()
 	role := fmt.Sprintf("python_%d_%d", os.Getpid(), time.Now().UnixNano())
 	_, err := db.Exec(t.Context(), fmt.Sprintf("create role %s; grant insert on outbox_events to %[1]s", role))
@@ -88,7 +88,7 @@ func startWriter(t testing.TB, db *pgxpool.Pool) *writer {
 	return w
 }
 
-func (w *writer) end(t testing.TB) {
+func (w *writer) end(t *testing.T) {
 	t.Helper()
 	close(w.stop)
 	<-w.done
@@ -97,14 +97,14 @@ func (w *writer) end(t testing.TB) {
 	t.Logf("the writer made %d inserts, the slowest took %s", w.n, w.max)
 }
 
-func filenode(t testing.TB, db *pgxpool.Pool) (node uint32) {
+func filenode(t *testing.T, db *pgxpool.Pool) (node uint32) {
 	t.Helper()
 	require.NoError(t, db.QueryRow(t.Context(), "select pg_relation_filenode('outbox_events')").Scan(&node))
 	return node
 }
 
 // requireAdopted checks what an adopted table must be.
-func requireAdopted(t testing.TB, db *pgxpool.Pool) {
+func requireAdopted(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
 	require.NoError(t, migrate.Check(t.Context(), db, "outbox_events"))
 	var unnumbered, above, misplaced, slots, invalid, plans int
@@ -182,10 +182,10 @@ func TestAdoptingWaitsForALock(t *testing.T) {
 	_, err = reader.Exec(t.Context(), "select from outbox_events limit 1")
 	require.NoError(t, err)
 	var log recorder
-	log.on("migrate public.outbox_events: others use the table, trying again", func() { require.NoError(t, reader.Rollback(t.Context())) })
+	log.on("others use the table, trying again", func() { require.NoError(t, reader.Rollback(t.Context())) })
 	_, err = migrate.Up(t.Context(), db, migrate.Options{Log: slog.New(&log)})
 	require.NoError(t, err)
-	require.Positive(t, log.seen("migrate public.outbox_events: others use the table, trying again"))
+	require.Positive(t, log.seen("others use the table, trying again"))
 	requireAdopted(t, db)
 }
 

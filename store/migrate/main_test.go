@@ -12,12 +12,12 @@ import (
 func TestMain(m *testing.M) { devtest.Main(m) }
 
 // database is a pool on a fresh database.
-func database(t testing.TB) *pgxpool.Pool {
+func database(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	return connect(t, devtest.Database(t))
 }
 
-func connect(t testing.TB, url string) *pgxpool.Pool {
+func connect(t *testing.T, url string) *pgxpool.Pool {
 	t.Helper()
 	db, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)

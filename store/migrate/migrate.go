@@ -65,7 +65,7 @@ func Up(ctx context.Context, db *pgxpool.Pool, opts Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	tables, err := resolve(ctx, s, opts)
 	if err != nil {
 		return Report{}, err
@@ -126,7 +126,7 @@ func (s *session) up(ctx context.Context, report *Report, target, versions strin
 	for i, sc := range scripts {
 		migrations[i] = build(sc)
 	}
-	return s.patiently(ctx, "migrate "+target, func() error {
+	return s.patiently(ctx, target, func() error {
 		p, err := goose.NewProvider(goose.DialectPostgres, sqldb, nil, goose.WithTableName(versions),
 			goose.WithGoMigrations(migrations...), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 		if err != nil {
@@ -142,7 +142,8 @@ func (s *session) up(ctx context.Context, report *Report, target, versions strin
 			}
 			sc := scripts[slices.IndexFunc(scripts, func(sc script) bool { return sc.version == done.Source.Version })]
 			report.Applied = append(report.Applied, Applied{Target: target, Version: sc.version, Name: sc.name})
-			s.log.InfoContext(ctx, "migrated", "target", target, "version", sc.version, "name", sc.name, "took", done.Duration)
+			s.log.InfoContext(ctx, "migrated", slog.String("target", target), slog.Int64("version", sc.version),
+				slog.String("name", sc.name), slog.Duration("took", done.Duration))
 		}
 	})
 }

@@ -53,7 +53,9 @@ func Print(w io.Writer, opts Options) error {
 
 type printer struct{ strings.Builder }
 
-func (p *printer) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+func (p *printer) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(p, format+"\n", args...) // a Builder takes everything
+}
 
 // target prints versions, a transaction each.
 func (p *printer) target(versions string, scripts []script, t table) error {

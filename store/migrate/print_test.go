@@ -18,7 +18,7 @@ import (
 )
 
 // tool finds a client program of Postgres.
-func tool(t testing.TB, name string) string {
+func tool(t *testing.T, name string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
@@ -32,7 +32,7 @@ func tool(t testing.TB, name string) string {
 }
 
 // run gives a program's output.
-func run(t testing.TB, input, name string, args ...string) string {
+func run(t *testing.T, input, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), tool(t, name), args...)
 	cmd.Stdin = strings.NewReader(input)
@@ -43,13 +43,13 @@ func run(t testing.TB, input, name string, args ...string) string {
 	return string(out)
 }
 
-func dump(t testing.TB, db *pgxpool.Pool, args ...string) string {
+func dump(t *testing.T, db *pgxpool.Pool, args ...string) string {
 	t.Helper()
 	out := run(t, "", "pg_dump", append(args, db.Config().ConnString())...)
 	return regexp.MustCompile(`(?m)^\\(un)?restrict .*\n`).ReplaceAllString(out, "") // a random word
 }
 
-func psql(t testing.TB, db *pgxpool.Pool, script string) {
+func psql(t *testing.T, db *pgxpool.Pool, script string) {
 	t.Helper()
 	run(t, script, "psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", db.Config().ConnString())
 }

@@ -56,7 +56,7 @@ func open(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) (*session, er
 	}
 	s := &session{Pool: pool, log: log}
 	if err := s.awaitTurn(ctx); err != nil {
-		s.close()
+		s.close(ctx)
 		return nil, err
 	}
 	return s, nil
@@ -69,7 +69,10 @@ func (s *session) awaitTurn(ctx context.Context) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	s.locked = conn
-	return s.poll(ctx, "waiting for another migration to end", turnPoll, func() error {
+	waiting := func(waited time.Duration) {
+		s.log.InfoContext(ctx, "waiting for another migration to end", slog.Duration("waited", waited))
+	}
+	return poll(ctx, waiting, turnPoll, func() error {
 		var mine bool
 		if err := conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", int64(migrationLock)).Scan(&mine); err != nil {
 			return fmt.Errorf("take the migration lock: %w", err)
@@ -82,20 +85,23 @@ func (s *session) awaitTurn(ctx context.Context) error {
 }
 
 // close gives the lock up together with its connection.
-func (s *session) close() {
+func (s *session) close(ctx context.Context) {
 	if s.locked != nil {
-		_ = s.locked.Hijack().Close(context.Background())
+		_ = s.locked.Hijack().Close(context.WithoutCancel(ctx))
 	}
 	s.Close()
 }
 
 // patiently repeats do until it gets its locks in time.
-func (s *session) patiently(ctx context.Context, what string, do func() error) error {
-	return s.poll(ctx, what+": others use the table, trying again", lockPause, do)
+func (s *session) patiently(ctx context.Context, target string, do func() error) error {
+	waiting := func(waited time.Duration) {
+		s.log.InfoContext(ctx, "others use the table, trying again", slog.String("target", target), slog.Duration("waited", waited))
+	}
+	return poll(ctx, waiting, lockPause, do)
 }
 
 // poll repeats do as long as it meets a lock, and says so now and then.
-func (s *session) poll(ctx context.Context, waiting string, pause time.Duration, do func() error) error {
+func poll(ctx context.Context, waiting func(time.Duration), pause time.Duration, do func() error) error {
 	start := time.Now()
 	next := start
 	for {
@@ -104,7 +110,7 @@ func (s *session) poll(ctx context.Context, waiting string, pause time.Duration,
 			return err
 		}
 		if now := time.Now(); !now.Before(next) {
-			s.log.InfoContext(ctx, waiting, "waited", now.Sub(start).Round(time.Second))
+			waiting(now.Sub(start).Round(time.Second))
 			next = now.Add(5 * time.Second)
 		}
 		select {

@@ -132,7 +132,7 @@ func TestBadTableNamesAreRefused(t *testing.T) {
 }
 
 // asRole gives a pool under a role of its own.
-func asRole(t testing.TB, db *pgxpool.Pool, grants func(role string) string) *pgxpool.Pool {
+func asRole(t *testing.T, db *pgxpool.Pool, grants func(role string) string) *pgxpool.Pool {
 	t.Helper()
 	role := fmt.Sprintf("role_%d_%d", os.Getpid(), rand.Uint32())
 	_, err := db.Exec(t.Context(), fmt.Sprintf("create role %s login", role))
