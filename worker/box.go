@@ -39,7 +39,7 @@ type box struct {
 const (
 	retryFirst  = time.Second
 	retryMax    = 15 * time.Second
-	ensureEvery = 30 * time.Second
+	ensureEvery = 5 * time.Second
 	longPoll    = 15 * time.Minute
 	linger      = 10 * time.Second
 )
@@ -202,7 +202,9 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	return w, nil
 }
 
-// watch keeps the pollers running until ctx or the Temporal worker ends.
+// watch keeps the pollers running until ctx or the Temporal worker ends. While a
+// worker with fewer shards is still there, it ends the pollers of those that it
+// does not know: until they are back, nobody looks after some slots.
 func (b *box) watch(ctx context.Context, fatal <-chan error) {
 	tick := time.NewTicker(ensureEvery)
 	defer tick.Stop()
