@@ -71,7 +71,11 @@ func newBed(t *testing.T) *bed {
 		_, err = migrate.Up(ctx, db, migrate.Options{})
 		return err
 	})
-	return newBedOn(t, devtest.DatabaseFrom(t, template))
+	b := newBedOn(t, devtest.DatabaseFrom(t, template))
+	// a copied database says that it is the one it was copied from
+	_, err := b.db.Exec(t.Context(), "update omnibox.identity set id = gen_random_uuid()")
+	require.NoError(t, err)
+	return b
 }
 
 func newBedOn(t *testing.T, url string) *bed {
@@ -324,4 +328,15 @@ func (r *running) readyz() (code int, of readiness) {
 	all := map[string]readiness{}
 	require.NoError(r.t, json.NewDecoder(resp.Body).Decode(&all))
 	return resp.StatusCode, all[pipelineName]
+}
+
+// awaitError waits until /readyz tells of an error with this text.
+func (r *running) awaitError(text string) (code int, of readiness) {
+	r.t.Helper()
+	eventually(r.t, "an error with "+text, func() bool {
+		code, of = r.readyz()
+		return strings.Contains(of.Error, text)
+	})
+	require.NotContains(r.t, of.Error, "goroutine ", "no stack trace")
+	return code, of
 }
