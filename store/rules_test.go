@@ -207,7 +207,7 @@ func TestRowClaimLeavesWhatAnotherProgramHasLocked(t *testing.T) {
 	cfg.Claim = store.ClaimRow
 	s := b.open(t, cfg)
 	c := claim(t, s)
-	require.Equal(t, ids[2:], idsOf(fetchAll(t, c, 10)))
+	require.Equal(t, ids[2:], idsOf(fetchAll(t, c, 500)), "one page holds all three")
 	require.NoError(t, tx.Commit(t.Context()))
 	c.Rewind()
 	require.Empty(t, fetchAll(t, c, 10), "locked, and committed so")
