@@ -48,6 +48,8 @@ const (
 	patience = 60 * time.Second
 )
 
+var discard = slog.New(slog.DiscardHandler)
+
 // bed is what a test has to itself: a database, a configuration, a broker in
 // memory, and workflow ids.
 type bed struct {
@@ -288,7 +290,7 @@ func (b *bed) temporal() client.Client {
 	b.t.Helper()
 	cfg := b.config().Temporal
 	c, err := client.DialContext(b.t.Context(), client.Options{
-		HostPort: cfg.Address, Namespace: cfg.Namespace, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		HostPort: cfg.Address, Namespace: cfg.Namespace, Logger: log.NewStructuredLogger(discard),
 	})
 	require.NoError(b.t, err)
 	b.t.Cleanup(c.Close)

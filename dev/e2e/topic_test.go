@@ -36,13 +36,19 @@ func createTopic(t *testing.T, client *kgo.Client, name string, partitions int32
 	require.Zero(t, resp.Topics[0].ErrorCode)
 }
 
-// readTopic reads a topic from its beginning until it has n different records and
+// readTopic is readFrom of the shared Kafka.
+func readTopic(t *testing.T, topic string, n int) []string {
+	t.Helper()
+	return readFrom(t, topic, n, devtest.Brokers(t)...)
+}
+
+// readFrom reads a topic from its beginning until it has n different records and
 // gives them as bed.records does.
-func readTopic(t *testing.T, topic string, n int) (all []string) {
+func readFrom(t *testing.T, topic string, n int, brokers ...string) (all []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(devtest.Brokers(t)...), kgo.ConsumeTopics(topic),
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	defer client.Close()
