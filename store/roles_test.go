@@ -1,0 +1,148 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/store/migrate"
+	"github.com/omnibox-go/omnibox/store/storetest"
+)
+
+var roles atomic.Int64
+
+// asRole connects as a user of its own who has what migrate.Grants gives a role.
+func asRole(tb testing.TB, db *pgxpool.Pool, role migrate.Role) *pgxpool.Pool {
+	tb.Helper()
+	user := fmt.Sprintf("%s_%d_%d", role, os.Getpid(), roles.Add(1))
+	grants, err := migrate.Grants(user, role, nil)
+	require.NoError(tb, err)
+	_, err = db.Exec(tb.Context(), "create role "+user+" login; "+grants)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		_, err := db.Exec(context.WithoutCancel(tb.Context()), "drop owned by "+user+"; drop role "+user)
+		require.NoError(tb, err)
+	})
+	u, err := url.Parse(db.Config().ConnString())
+	require.NoError(tb, err)
+	u.User = url.User(user)
+	return pool(tb, u.String())
+}
+
+// A worker, a person at the CLI and a producer need no more than the grants that
+// are printed for them.
+//
+// trap: 35
+func TestContractUnderTheLeastPrivileges(t *testing.T) {
+	t.Parallel()
+	for _, claim := range []string{store.ClaimShard, store.ClaimRow} {
+		t.Run(claim, func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, func(tb testing.TB) storetest.System {
+				tb.Helper()
+				b := newBed(tb)
+				worker := asRole(tb, b.db, migrate.Worker)
+				return &privileged{
+					system:   &system{bed: b, worker: worker, claim: claim},
+					person:   &system{bed: &bed{db: worker}, worker: worker, claim: claim},
+					producer: &system{bed: &bed{db: asRole(tb, b.db, migrate.Producer)}, claim: claim},
+				}
+			})
+		})
+	}
+}
+
+// privileged is a system in which only the test itself owns the table.
+type privileged struct {
+	*system
+	person, producer *system
+}
+
+func (p *privileged) Begin(tb testing.TB) storetest.Tx {
+	tb.Helper()
+	return p.producer.Begin(tb)
+}
+
+func (p *privileged) Pause(tb testing.TB, paused bool) {
+	tb.Helper()
+	p.person.Pause(tb, paused)
+}
+
+func (p *privileged) HoldKey(tb testing.TB, key omnibox.OrderKey) {
+	tb.Helper()
+	p.person.HoldKey(tb, key)
+}
+
+func (p *privileged) FreeKey(tb testing.TB, key omnibox.OrderKey) {
+	tb.Helper()
+	p.person.FreeKey(tb, key)
+}
+
+func (p *privileged) Replay(tb testing.TB, id uuid.UUID) {
+	tb.Helper()
+	p.person.Replay(tb, id)
+}
+
+// trap: 35
+func TestTheGrantsSufficeForEverythingElse(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	worker := asRole(t, b.db, migrate.Worker)
+	producer := asRole(t, b.db, migrate.Producer)
+
+	s, err := store.Open(t.Context(), worker, store.Config{Owner: "w1", OnComplete: "delete"})
+	require.NoError(t, err)
+	require.NoError(t, migrate.Check(t.Context(), worker, "outbox_events"))
+	require.NoError(t, s.Register(t.Context(), s.Settings()))
+	_, err = s.ApplySettings(t.Context(), s.Settings())
+	require.NoError(t, err)
+	_, err = s.Identity(t.Context())
+	require.NoError(t, err)
+	_, err = s.Status(t.Context())
+	require.NoError(t, err)
+	_, err = s.ForeignOwners(t.Context())
+	require.NoError(t, err)
+	_, err = s.Topics(t.Context())
+	require.NoError(t, err)
+	checks, err := s.Doctor(t.Context())
+	require.NoError(t, err)
+	for _, c := range checks {
+		require.NotEqual(t, store.HealthFail, c.State, "%+v", c)
+	}
+	_, err = s.ListDead(t.Context(), store.ListDeadParams{})
+	require.NoError(t, err)
+
+	// A busy table is silenced by the worker's user; keys are serialized by the
+	// producer's.
+	w := store.Watch(t.Context(), worker, "outbox_events", slog.New(slog.DiscardHandler))
+	t.Cleanup(w.Close)
+	awaitListening(t, w, true)
+	b.exec(t, `select pg_notify('omnibox_' || 'outbox_events'::regclass::oid, repeat('0', i) || '1') from generate_series(1, 200) i`)
+	require.Eventually(t, w.Quiet, 20*time.Second, time.Millisecond)
+
+	keyed := order(1)
+	keyed.IdempotencyKey = "once"
+	for _, o := range []store.Outbox{{}, {SerializeKeys: true}} {
+		tx, err := producer.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = o.Enqueue(t.Context(), tx, keyed, order(2))
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit(t.Context()))
+	}
+	c := claim(t, s)
+	events := fetchAll(t, c, 10)
+	require.Len(t, events, 3)
+	require.NoError(t, s.Commit(t.Context(), completed(events...)))
+	require.Zero(t, one[int](t, b, "select count(*) from outbox_events"))
+}
