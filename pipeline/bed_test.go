@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,14 +30,9 @@ type bed struct {
 	cfg    pipeline.Config
 }
 
-// inBed runs a test in a bubble, with a bed.
-func inBed(t *testing.T, test func(t *testing.T, b *bed)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { test(t, newBed(store.Config{Owner: "a"})) })
-}
+func newBed() *bed { return newBedOn(store.Config{Owner: "a"}) }
 
-func newBed(cfg store.Config) *bed {
+func newBedOn(cfg store.Config) *bed {
 	b := &bed{table: memstore.New(), broker: membroker.New()}
 	b.ports = &ports{Store: b.table.Open(cfg)}
 	b.sink = broker.NewSink(b.broker, broker.Raw{})
@@ -53,8 +46,6 @@ func newBed(cfg store.Config) *bed {
 // ports is a store that a test can hook into.
 type ports struct {
 	*memstore.Store
-	mu      sync.Mutex
-	fetched int                                             // calls of Fetch
 	fetch   func(c omnibox.Claim)                           // before each fetch
 	after   func(events []omnibox.Event)                    // after each fetch
 	extend  func() error                                    // before each extend
@@ -82,21 +73,12 @@ func (p *ports) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 	return err
 }
 
-func (p *ports) fetches() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.fetched
-}
-
 type hookedClaim struct {
 	omnibox.Claim
 	*ports
 }
 
 func (c *hookedClaim) Fetch(ctx context.Context, n int) ([]omnibox.Event, bool, error) {
-	c.mu.Lock()
-	c.fetched++
-	c.mu.Unlock()
 	if c.fetch != nil {
 		c.fetch(c.Claim)
 	}
@@ -285,14 +267,15 @@ func (b *bed) failing(key string, n, times int, err error) {
 	})
 }
 
-// refuse makes the broker refuse event n of a key, the first times times.
-func (b *bed) refuse(key string, n, times int, err error) {
+// refuse makes the broker refuse event n of key a, once.
+func (b *bed) refuse(n int, err error) {
+	refused := false
 	b.broker.SetRefuse(func(r broker.Record) error {
-		if string(r.Key) == key && numberIn(r.Value) == n && times > 0 {
-			times--
-			return err
+		if refused || string(r.Key) != "a" || numberIn(r.Value) != n {
+			return nil
 		}
-		return nil
+		refused = true
+		return err
 	})
 }
 

@@ -206,7 +206,7 @@ func (d *drain) extend(ctx context.Context) bool {
 		d.setDeadline(d.claim.Deadline())
 		d.stop(ended{Paused})
 	case err != nil: // the claim ends by itself if this goes on
-		d.Log.Warn("extend lease", slog.Any("error", err))
+		d.Log.WarnContext(ctx, "extend lease", slog.Any("error", err))
 	default:
 		d.setDeadline(d.claim.Deadline())
 	}

@@ -2,10 +2,10 @@ package pipeline_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +16,10 @@ import (
 )
 
 func TestDrainEndsWhenNothingWasDueForLinger(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		go func() {
 			time.Sleep(8 * time.Second)
 			b.enqueue(1, 1, "a")
@@ -31,14 +34,18 @@ func TestDrainEndsWhenNothingWasDueForLinger(t *testing.T) {
 }
 
 func TestDrainLooksWhenWoken(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		wake, began := make(chan struct{}), time.Now()
+		sent, after := make(chan error, 1), make(chan time.Duration, 1)
 		go func() {
 			time.Sleep(3100 * time.Millisecond)
 			b.enqueue(1, 1, "a")
 			wake <- struct{}{}
-			require.NoError(t, b.broker.Wait(t.Context(), topic, 1))
-			require.Equal(t, 3100*time.Millisecond, time.Since(began))
+			sent <- b.broker.Wait(t.Context(), topic, 1)
+			after <- time.Since(began)
 		}()
 		b.drain(t, func(d *pipeline.Drain) {
 			d.Linger = 10 * time.Second
@@ -50,11 +57,16 @@ func TestDrainLooksWhenWoken(t *testing.T) {
 				return nil
 			}
 		})
+		require.NoError(t, <-sent)
+		require.Equal(t, 3100*time.Millisecond, <-after)
 	})
 }
 
 func TestDrainEndsWithItsSlice(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 10
 		b.broker.SetDelay(time.Second)
 		events := b.enqueue(1, 1000, "a")
@@ -71,12 +83,16 @@ func TestDrainEndsWithItsSlice(t *testing.T) {
 // The drain stops while a step takes longer than the lease: it still holds the
 // slots when the step is done, and what it did counts.
 func TestDrainKeepsTheLeaseUntilWhatIsInHandIsSettled(t *testing.T) {
+	t.Parallel()
 	for reason, end := range map[pipeline.Reason]func(d *pipeline.Drain, stop <-chan struct{}){
 		pipeline.SliceOver: func(d *pipeline.Drain, _ <-chan struct{}) { d.Slice = time.Second },
 		pipeline.Stopped:   func(d *pipeline.Drain, stop <-chan struct{}) { d.Stop = stop },
 	} {
 		t.Run(string(reason), func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
 				stop := make(chan struct{})
 				time.AfterFunc(time.Second, func() { close(stop) })
 				b.cfg.StepTimeout = time.Minute
@@ -96,7 +112,10 @@ func TestDrainKeepsTheLeaseUntilWhatIsInHandIsSettled(t *testing.T) {
 }
 
 func TestStepStopEndsTheBatch(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 5, "a")
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
 			if number(e) == 3 {
@@ -111,7 +130,10 @@ func TestStepStopEndsTheBatch(t *testing.T) {
 }
 
 func TestPausedPipelineIsLeftAlone(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 3, "a")
 		b.table.Pause(true)
 		require.Equal(t, pipeline.Report{Reason: pipeline.Paused}, b.drain(t))
@@ -121,9 +143,13 @@ func TestPausedPipelineIsLeftAlone(t *testing.T) {
 }
 
 func TestPauseEndsTheDrain(t *testing.T) {
+	t.Parallel()
 	for name, pauseAt := range map[string]int{"while reading": 50, "while all has been read": 900} {
 		t.Run(name, func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
 				b.cfg.Batch = 300
 				b.enqueue(1, 1000, "a")
 				b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
@@ -147,20 +173,23 @@ func TestPauseEndsTheDrain(t *testing.T) {
 }
 
 func TestSlotsOfOthersAreTakenWhenTheyAreFree(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.enqueue(1, 1, "a", "b", "c", "d")
 		other, err := b.table.Open(store.Config{Owner: "b"}).Claim(t.Context(), all()[:60])
 		require.NoError(t, err)
-		began := time.Now()
-		go func() {
-			time.Sleep(7500 * time.Millisecond)
-			require.NoError(t, other.Release(t.Context()))
-			require.NoError(t, b.broker.Wait(t.Context(), topic, 4))
-			require.Less(t, time.Since(began), 9*time.Second, "asked for every second")
-		}()
+		began, sent := time.Now(), make(chan error, 1)
+		time.AfterFunc(7500*time.Millisecond, func() { _ = other.Release(t.Context()) })
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second) // they are asked for every second
+		defer cancel()
+		go func() { sent <- b.broker.Wait(ctx, topic, 4) }()
 		report := b.drain(t)
 		require.Equal(t, pipeline.Calm, report.Reason)
 		require.Equal(t, int64(4), report.Completed)
+		require.NoError(t, <-sent)
+		require.Less(t, time.Since(began), 12*time.Second)
 	})
 }
 
@@ -169,6 +198,7 @@ func TestSlotsOfOthersAreTakenWhenTheyAreFree(t *testing.T) {
 //
 // trap: 17
 func TestStopAtEveryAwaitPoint(t *testing.T) {
+	t.Parallel()
 	points := map[string]func(b *bed, now func()){
 		"claim":   func(_ *bed, now func()) { now() },
 		"fetch":   func(b *bed, now func()) { b.ports.fetch = func(omnibox.Claim) { now() } },
@@ -201,7 +231,11 @@ func TestStopAtEveryAwaitPoint(t *testing.T) {
 }
 
 func stopAt(t *testing.T, hook func(b *bed, now func()), nth int32, cancelled bool) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 3
 		events := b.enqueue(1, 20, "a", "b")
 		b.suspect(t) // so that there is something to mark
@@ -275,89 +309,4 @@ func (h duringHandle) Handle(ctx context.Context, events []*omnibox.Event) []err
 	time.Sleep(10 * time.Millisecond)
 	h.now()
 	return <-done
-}
-
-func TestErrorOfTheDatabaseIsReturned(t *testing.T) {
-	for name, breakIt := range map[string]func(b *bed){
-		"settle": func(b *bed) { b.ports.commit = func([]omnibox.Outcome) error { return errBad } },
-		"mark": func(b *bed) {
-			b.cfg.Fetch = brokenMark{b.ports}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
-				b.enqueue(1, 1, "a")
-				b.suspect(t)
-				breakIt(b)
-				_, err := pipeline.New(b.cfg).Drain(t.Context(), order())
-				require.ErrorIs(t, err, errBad)
-			})
-		})
-	}
-}
-
-type brokenMark struct{ *ports }
-
-func (f brokenMark) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
-	c, err := f.ports.Claim(ctx, slots)
-	return brokenMarkClaim{c}, err
-}
-
-type brokenMarkClaim struct{ omnibox.Claim }
-
-func (brokenMarkClaim) Mark(context.Context, []*omnibox.Event) error { return errBad }
-
-// A database that does not answer does not keep the drain from its end.
-func TestHangingDatabaseEndsTheDrain(t *testing.T) {
-	for _, call := range []string{"claim", "fetch", "extend"} {
-		t.Run(call, func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
-				b.enqueue(1, 1, "a")
-				b.cfg.Fetch = hanging{b.ports, call}
-				began, stop := time.Now(), make(chan struct{})
-				defer time.AfterFunc(time.Minute, func() { close(stop) }).Stop()
-				d := order()
-				d.Stop, d.Linger = stop, time.Hour
-				report, err := pipeline.New(b.cfg).Drain(t.Context(), d)
-				require.True(t, errors.Is(err, context.DeadlineExceeded) || report.Reason == pipeline.LeaseLost, "%v %v", report, err)
-				require.LessOrEqual(t, time.Since(began), 30*time.Second)
-			})
-		})
-	}
-}
-
-// hanging is a database that does not answer one kind of call.
-type hanging struct {
-	*ports
-	call string
-}
-
-func (f hanging) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
-	if f.call == "claim" {
-		<-ctx.Done()
-		return nil, context.Cause(ctx)
-	}
-	c, err := f.ports.Claim(ctx, slots)
-	return hangingClaim{c, f.call}, err
-}
-
-type hangingClaim struct {
-	omnibox.Claim
-	call string
-}
-
-func (c hangingClaim) Fetch(ctx context.Context, n int) ([]omnibox.Event, bool, error) {
-	if c.call == "fetch" {
-		<-ctx.Done()
-		return nil, false, context.Cause(ctx)
-	}
-	return c.Claim.Fetch(ctx, n)
-}
-
-func (c hangingClaim) Extend(ctx context.Context) error {
-	if c.call == "extend" {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}
-	return c.Claim.Extend(ctx)
 }

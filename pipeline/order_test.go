@@ -2,6 +2,8 @@ package pipeline_test
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +16,10 @@ import (
 )
 
 func TestDrainDeliversInOrder(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 7
 		b.enqueue(1, 100, "a", "b", "c")
 		report := b.drain(t)
@@ -33,6 +38,7 @@ func TestDrainDeliversInOrder(t *testing.T) {
 // trap: 3
 // trap: 4
 func TestWhatFailsKeepsWhatIsBehindWaiting(t *testing.T) {
+	t.Parallel()
 	skipped := func(b *bed) { b.failing("a", 3, 1, omnibox.Skip("not wanted")) }
 	for name, c := range map[string]struct {
 		fail     func(b *bed)
@@ -45,12 +51,15 @@ func TestWhatFailsKeepsWhatIsBehindWaiting(t *testing.T) {
 		"a step asks for a retry":     {func(b *bed) { b.failing("a", 3, 1, omnibox.RetryAt(time.Now().Add(time.Hour))) }, upTo(20), upTo(2), 0},
 		"a step fails for good":       {func(b *bed) { b.failing("a", 3, 1, omnibox.Permanent(errBad)) }, without(20, 3), without(20, 3), 6},
 		"a step skips":                {skipped, without(20, 3), without(20, 3), 0},
-		"the broker refuses":          {func(b *bed) { b.refuse("a", 3, 1, omnibox.Transient(errBad)) }, upTo(20), upTo(2), 1},
-		"the broker refuses for good": {func(b *bed) { b.refuse("a", 3, 1, errBad) }, without(20, 3), without(20, 3), 6},
+		"the broker refuses":          {func(b *bed) { b.refuse(3, omnibox.Transient(errBad)) }, upTo(20), upTo(2), 1},
+		"the broker refuses for good": {func(b *bed) { b.refuse(3, errBad) }, without(20, 3), without(20, 3), 6},
 	} {
 		for _, batch := range []int{1, 2, 5, 500} {
 			t.Run(name, func(t *testing.T) {
-				inBed(t, func(t *testing.T, b *bed) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := newBed()
+
 					b.cfg.Batch = batch
 					events := b.enqueue(1, 20, "a", "b")
 					c.fail(b)
@@ -83,11 +92,12 @@ func without(n, out int) []int {
 
 // trap: 3
 func TestSkipLetsLaterEventsOvertakeInOrder(t *testing.T) {
+	t.Parallel()
 	for _, batch := range []int{1, 2, 5, 500} {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBed(store.Config{Owner: "a", BehindFailure: "skip"})
+				b := newBedOn(store.Config{Owner: "a", BehindFailure: "skip"})
 				b.cfg.Batch = batch
 				b.enqueue(1, 20, "a")
 				b.failing("a", 3, 1, errBad)
@@ -106,10 +116,13 @@ func TestSkipLetsLaterEventsOvertakeInOrder(t *testing.T) {
 //
 // trap: 4
 func TestStepFailureBehindAHandlerFailureDoesNotCount(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 4, "a")
 		b.failing("a", 2, 1, errBad)
-		b.refuse("a", 1, 1, omnibox.Transient(errBad))
+		b.refuse(1, omnibox.Transient(errBad))
 		b.drain(t)
 		require.Equal(t, 1, b.row(t, events[0].ID).Attempts)
 		require.Equal(t, 0, b.row(t, events[1].ID).Attempts)
@@ -124,13 +137,17 @@ func TestStepFailureBehindAHandlerFailureDoesNotCount(t *testing.T) {
 //
 // trap: 4
 func TestSlowSettlingNeitherReordersNorStarves(t *testing.T) {
+	t.Parallel()
 	for _, batch := range []int{1, 2, 3} {
 		t.Run("", func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
 				b.cfg.Batch = batch
 				b.ports.commit = func([]omnibox.Outcome) error { time.Sleep(1300 * time.Millisecond); return nil }
 				b.enqueue(1, 8, "a")
-				b.refuse("a", 1, 1, errBad)
+				b.refuse(1, errBad)
 				began := time.Now()
 				b.drain(t)
 				require.Equal(t, without(8, 1), b.sent("a"))
@@ -143,7 +160,10 @@ func TestSlowSettlingNeitherReordersNorStarves(t *testing.T) {
 // A commit that fails once is tried again, with what is behind it decided but
 // not settled.
 func TestCommitFailingOnceKeepsOrder(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 2
 		commits := 0
 		b.ports.commit = func([]omnibox.Outcome) error {
@@ -161,31 +181,30 @@ func TestCommitFailingOnceKeepsOrder(t *testing.T) {
 
 // trap: 1
 func TestLateCommitIsDeliveredUnderLoad(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 10
 		late := b.table.Begin()
-		late.Enqueue(event("late", 1))
+		late.Enqueue(event("a", 0)) // behind the place that reading has reached
 		b.enqueue(1, 1000, "a")
 		b.broker.SetDelay(100 * time.Millisecond) // 10 s of work
-		delivered := make(chan time.Duration, 1)
-		began := time.Now()
-		go func() {
-			time.Sleep(2 * time.Second)
-			late.Commit()
-			for len(b.sent("late")) == 0 {
-				time.Sleep(50 * time.Millisecond)
-			}
-			delivered <- time.Since(began)
-		}()
+		time.AfterFunc(2*time.Second, late.Commit)
 		b.drain(t)
-		require.Less(t, <-delivered, 4*time.Second, "within the rescan")
-		require.Equal(t, upTo(1000), b.sent("a"))
+		sent := b.sent("a")
+		at := slices.Index(sent, 0)
+		require.InDelta(t, 250, at, 100, "after 2 s and within the rescan")
+		require.Equal(t, upTo(1000), slices.Delete(sent, at, at+1))
 	})
 }
 
 // trap: 7
 func TestScheduledEventsTakeTheirPlaceWhenDue(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		e := event("a", 2)
 		e.ScheduledAt = time.Now().Add(time.Minute)
 		b.enqueue(1, 1, "a")
@@ -204,31 +223,38 @@ func TestScheduledEventsTakeTheirPlaceWhenDue(t *testing.T) {
 //
 // trap: 11
 func TestLostLeaseEndsTheWork(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 2
 		b.enqueue(1, 6, "a")
-		stalled, stall := make(chan struct{}), true
+		stalled := make(chan struct{})
+		var woken atomic.Bool
 		b.ports.extend = func() error { // the first owner's process stops for two leases
-			if stall {
+			if !woken.Load() {
 				time.Sleep(30 * time.Second)
 			}
 			return nil
 		}
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
-			if number(e) == 3 && stall {
+			if number(e) == 3 && !woken.Load() {
 				close(stalled)
 				time.Sleep(29 * time.Second)
-				stall = false
+				woken.Store(true)
 			}
 			return pipeline.Next, nil
 		})
 		second := *b
 		second.cfg.Fetch, second.cfg.Commit, second.cfg.Steps = b.table.Open(store.Config{Owner: "b"}), b.table.Open(store.Config{Owner: "b"}), nil
 		done := make(chan pipeline.Report, 1)
-		go func() { done <- b.drain(t) }()
+		go func() {
+			report, _ := pipeline.New(b.cfg).Drain(t.Context(), order())
+			done <- report
+		}()
 		<-stalled
 		time.Sleep(16 * time.Second)
-		second.refuse("a", 3, 1, omnibox.Transient(errBad)) // it holds the key when the first owner wakes
+		second.refuse(3, omnibox.Transient(errBad)) // it holds the key when the first owner wakes
 		second.drain(t)
 		require.Equal(t, pipeline.LeaseLost, (<-done).Reason)
 		require.Equal(t, upTo(2), b.sent("a"))
@@ -243,7 +269,10 @@ func TestLostLeaseEndsTheWork(t *testing.T) {
 //
 // trap: 10
 func TestNewDeadlineDoesNotCoverWhatWasReadBefore(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 2, "a")
 		b.ports.extend = func() error { // another owner has the slots for a moment
 			b.table.Expire()
@@ -260,5 +289,33 @@ func TestNewDeadlineDoesNotCoverWhatWasReadBefore(t *testing.T) {
 		require.Equal(t, pipeline.LeaseLost, b.drain(t).Reason)
 		require.Empty(t, b.sent("a"))
 		b.untouched(t, events)
+	})
+}
+
+// When the lease cannot be extended, nothing is begun once it is over, not even a
+// step.
+//
+// trap: 9
+func TestNothingBeginsAfterTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+		b.cfg.Batch = 1
+		b.ports.extend = func() error { return omnibox.Unreachable(errBad) }
+		began := time.Now()
+		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
+			require.Less(t, time.Since(began), 12*time.Second, "the lease of 15 s less its margin")
+			return pipeline.Next, nil
+		})
+		b.cfg.Handler = handleFunc(func(ctx context.Context, events []*omnibox.Event) []error {
+			errs := b.sink.Handle(ctx, events)
+			time.Sleep(6500 * time.Millisecond)
+			return errs
+		})
+		events := b.enqueue(1, 10, "a")
+		require.Equal(t, pipeline.LeaseLost, b.drain(t).Reason)
+		require.Equal(t, upTo(2), b.sent("a"))
+		b.table.Expire()
+		b.untouched(t, events[2:])
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,10 @@ func (b *bed) wait(t *testing.T, p *pipeline.Pipeline) (bool, error) {
 // trap: 13
 // trap: 14
 func TestOutageCountsForNoEvent(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 100, "a", "b")
 		b.broker.SetDown(true)
 		p := pipeline.New(b.cfg)
@@ -72,7 +76,10 @@ func TestOutageCountsForNoEvent(t *testing.T) {
 //
 // trap: 4
 func TestOutageInTheMiddleOfABatch(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 10
 		events := b.enqueue(1, 100, "a")
 		b.broker.SetRefuse(func(r broker.Record) error {
@@ -95,7 +102,10 @@ func TestOutageInTheMiddleOfABatch(t *testing.T) {
 //
 // trap: 13
 func TestStepThatCannotReachWhatItNeedsEndsTheDrain(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 10, "a", "b")
 		calls := 0
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
@@ -114,7 +124,10 @@ func TestStepThatCannotReachWhatItNeedsEndsTheDrain(t *testing.T) {
 }
 
 func TestWaitDueHasOneProber(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.enqueue(1, 1, "a")
 		var probing, probes atomic.Int32
 		h := &probed{Handler: b.sink, probe: func() error {
@@ -150,7 +163,10 @@ type probed struct {
 func (h *probed) Probe(context.Context) error { return h.probe() }
 
 func TestWaitDueEnds(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		p, began := pipeline.New(b.cfg), time.Now()
 		due, err := b.wait(t, p)
 		require.NoError(t, err)
@@ -190,12 +206,16 @@ func TestWaitDueEnds(t *testing.T) {
 // The database is away while outcomes wait to be settled: what was sent is not
 // sent again if it comes back within the lease.
 func TestSettleIsTriedUntilTheLeaseEnds(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		down    time.Duration
 		settled int
 	}{"back in time": {8 * time.Second, 5}, "gone for longer": {time.Minute, 0}} {
 		t.Run(name, func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
 				b.enqueue(1, 5, "a")
 				up := time.Now().Add(c.down)
 				b.ports.commit = func([]omnibox.Outcome) error {
@@ -225,7 +245,10 @@ func TestSettleIsTriedUntilTheLeaseEnds(t *testing.T) {
 //
 // trap: 18
 func TestAmbiguousSettleEndsTrue(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 4
 		events := b.enqueue(1, 10, "a", "b")
 		b.failing("b", 3, 1, errBad)

@@ -3,7 +3,9 @@ package pipeline_test
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -17,25 +19,27 @@ import (
 // were handled together with n.
 func (b *bed) crash(t *testing.T, n int) (with []int) {
 	t.Helper()
-	dead := false
+	var dead atomic.Bool
 	die := func() error {
-		if dead {
+		if dead.Load() {
 			return omnibox.ErrLeaseLost
 		}
 		return nil
 	}
 	b.ports.commit = func([]omnibox.Outcome) error { return die() }
 	b.ports.extend = die
-	b.ports.keep = func() bool { return dead }
+	b.ports.keep = dead.Load
 	b.cfg.Handler = handleFunc(func(ctx context.Context, events []*omnibox.Event) []error {
-		if dead {
+		if dead.Load() {
 			return slices.Repeat([]error{omnibox.ErrNotSent}, len(events))
 		}
 		for _, e := range events {
-			dead = dead || e.Key == "a" && number(e) == n
+			if e.Key == "a" && number(e) == n {
+				dead.Store(true)
+			}
 			with = append(with, number(e))
 		}
-		if dead {
+		if dead.Load() {
 			return slices.Repeat([]error{omnibox.ErrNotSent}, len(events))
 		}
 		with = nil
@@ -51,7 +55,10 @@ func (b *bed) crash(t *testing.T, n int) (with []int) {
 //
 // trap: 12
 func TestPoisonIsFoundAndInnocentsPayNothing(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 4
 		events := b.enqueue(1, 3, "a", "b", "c")
 		poison := events[3] // number 2 of key a
@@ -86,7 +93,10 @@ func TestPoisonIsFoundAndInnocentsPayNothing(t *testing.T) {
 }
 
 func TestSuspectsAreMarkedBeforeTheyAreHandled(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		events := b.enqueue(1, 3, "a")
 		b.suspect(t)
 		marked := 0
@@ -106,11 +116,14 @@ func TestSuspectsAreMarkedBeforeTheyAreHandled(t *testing.T) {
 
 // What is behind a failed event of its key is released and must not be marked.
 func TestSuspectsBehindAFailureAreNotMarked(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Batch = 1
 		b.enqueue(1, 3, "a")
 		b.suspect(t)
-		b.refuse("a", 1, 1, errBad)
+		b.refuse(1, errBad)
 		seen := map[int]int{}
 		b.ports.mark = func(events []*omnibox.Event) { seen[number(events[0])]++ }
 		b.drain(t)

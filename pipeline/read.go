@@ -48,7 +48,7 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 			return
 		}
 		if !l.more {
-			d.idle()
+			d.idle() //nolint:contextcheck // it waits in d.stopped, which comes from ctx
 		}
 		d.rescan()
 		scanned = time.Now()

@@ -165,7 +165,7 @@ func (d *drain) stepsOutcome(ctx context.Context, e *omnibox.Event) (o omnibox.O
 	case err != nil:
 		o = d.Retry.Decide(e, err, time.Now())
 		if omnibox.ClassOf(err) == omnibox.ClassUnreachable { // what a step needs has no breaker: others try later
-			d.Log.Warn("step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
+			d.Log.WarnContext(ctx, "step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
 			d.stop(ended{Unreachable})
 		}
 		return o, false

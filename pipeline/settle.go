@@ -151,7 +151,7 @@ func (d *drain) settleAll(ctx context.Context, done <-chan decided) {
 
 func (d *drain) settle(ctx context.Context, b decided) {
 	if err := d.commit(ctx, b.outcomes); err != nil {
-		d.Log.Warn("outcomes are lost, events come again", slog.Any("error", err))
+		d.Log.WarnContext(ctx, "outcomes are lost, events come again", slog.Any("error", err))
 		d.stop(reasonOf(err)) // what is behind is tried too: some slots may still be ours
 		return
 	}

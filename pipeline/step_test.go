@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,13 +23,17 @@ import (
 )
 
 func TestStepThatTakesTooLongIsGivenUp(t *testing.T) {
+	t.Parallel()
 	for name, run := range map[string]func(ctx context.Context, forever <-chan struct{}) error{
 		"ends with its context":    func(ctx context.Context, _ <-chan struct{}) error { <-ctx.Done(); return ctx.Err() },
 		"calls it by another name": func(ctx context.Context, _ <-chan struct{}) error { <-ctx.Done(); return omnibox.Permanent(errBad) },
 		"never returns":            func(_ context.Context, forever <-chan struct{}) error { <-forever; return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
 				forever := make(chan struct{})
 				defer close(forever)
 				b.cfg.StepTimeout = 3 * time.Second
@@ -52,7 +58,10 @@ func TestStepThatTakesTooLongIsGivenUp(t *testing.T) {
 }
 
 func TestStepHasItsOwnTimeout(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.StepTimeout = time.Second
 		b.cfg.Steps = []pipeline.Step{stepFunc{pipeline.Spec{Name: "slow", Timeout: 20 * time.Second}, func(context.Context, *omnibox.Event) (pipeline.Result, error) {
 			time.Sleep(19 * time.Second)
@@ -68,7 +77,10 @@ const secret = "4929-1234-5678-9012"
 
 // A panic is one event's failure, and what was thrown is not written anywhere.
 func TestPanicOfAStep(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		var log bytes.Buffer
 		b.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
@@ -92,7 +104,10 @@ func TestPanicOfAStep(t *testing.T) {
 // No part of a payload gets into last_error or the log: not of the event's, and
 // not of one that the step made of it.
 func TestErrorsOfStepsAreRedacted(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		var log bytes.Buffer
 		b.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 		const decrypted = "Jane Doe of Baker Street"
@@ -114,7 +129,10 @@ func TestErrorsOfStepsAreRedacted(t *testing.T) {
 }
 
 func TestLaterStepsAndTheHandlerSeeChanges(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		e := b.table.Enqueue(omnibox.Event{Topic: topic, Key: "a", Type: "t", Payload: body{1}, Headers: map[string]string{"h": "1"}})[0]
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
 			*e = omnibox.Event{ // everything else is lost, or kept for it
@@ -137,16 +155,24 @@ func TestLaterStepsAndTheHandlerSeeChanges(t *testing.T) {
 // A step that fails changes nothing, and one that was given up on cannot touch
 // the event any more. The race detector looks on.
 func TestChangesOfFailedStepsAreDropped(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.StepTimeout = time.Second
 		b.cfg.Retry.Base = -1
-		runs := 0
+		f := &finisher{at: func(o omnibox.Outcome) {
+			require.Equal(t, "1", o.Event.Headers["h"])
+			require.Equal(t, o.Verdict == omnibox.Completed, o.Event.Type == "changed")
+		}}
+		b.cfg.Finishers = []pipeline.Finisher{f}
+		var runs atomic.Int32
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
-			runs++
-			require.Equal(t, "1", e.Headers["h"], "run %d", runs)
+			run := runs.Add(1)
+			require.Equal(t, "1", e.Headers["h"], "run %d", run)
 			e.Headers["h"] = "2"
 			e.Type = "changed"
-			switch runs {
+			switch run {
 			case 1:
 				return pipeline.Next, errBad
 			case 2:
@@ -163,14 +189,17 @@ func TestChangesOfFailedStepsAreDropped(t *testing.T) {
 		b.drain(t)
 		time.Sleep(time.Minute)
 		require.Equal(t, []int{1}, b.sent("a"))
-		require.Equal(t, 3, runs)
+		require.Equal(t, int32(3), runs.Load())
 	})
 }
 
 // A step that was cancelled by nobody has failed: were it released, it would run
 // again at once, for ever.
 func TestStepThatCallsItselfCancelledIsCounted(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		e := b.enqueue(1, 1, "a")[0]
 		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) { return pipeline.Next, context.Canceled })
 		b.drain(t)
@@ -180,7 +209,10 @@ func TestStepThatCallsItselfCancelledIsCounted(t *testing.T) {
 
 // A slow step does not keep those waiting that have passed it.
 func TestSlowStepsDoNotHoldUpTheBatch(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.enqueue(1, 100, "a")
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
 			time.Sleep(time.Second)
@@ -194,7 +226,10 @@ func TestSlowStepsDoNotHoldUpTheBatch(t *testing.T) {
 
 // A rate limit costs neither leases nor attempts, and spreads what it lets pass.
 func TestRateLimit(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		b.cfg.Steps = []pipeline.Step{pipeline.RateLimit(2, 1)}
 		events := b.enqueue(1, 200, "a")
 		began := time.Now()
@@ -239,7 +274,10 @@ func (*finisher) Run(context.Context, *omnibox.Event) (pipeline.Result, error) {
 
 // Whoever asks learns of each outcome once it is in the row.
 func TestFinishersLearnOfEachOutcomeOnce(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		f, plain := &finisher{}, &finisher{}
 		f.at = func(o omnibox.Outcome) {
 			r, _ := b.table.Row(o.Event.ID)
@@ -299,7 +337,10 @@ func (t tracer) Start(ctx context.Context, name string, opts ...trace.SpanStartO
 }
 
 func TestTracingContinuesTheProducersTrace(t *testing.T) {
-	inBed(t, func(t *testing.T, b *bed) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
 		r := &recorder{}
 		b.cfg.Finishers = []pipeline.Finisher{pipeline.Tracing(r.provider())}
 		e := event("a", 1)
@@ -318,6 +359,7 @@ func TestTracingContinuesTheProducersTrace(t *testing.T) {
 
 // What a drain has in hand is bounded by three batches, however slow the rest is.
 func TestAtMostThreeBatchesAreInHand(t *testing.T) {
+	t.Parallel()
 	for name, slow := range map[string]func(b *bed){
 		"handling": func(b *bed) { b.broker.SetDelay(time.Second) },
 		"settling": func(b *bed) { b.ports.commit = func([]omnibox.Outcome) error { time.Sleep(time.Second); return nil } },
@@ -329,7 +371,10 @@ func TestAtMostThreeBatchesAreInHand(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBed(t, func(t *testing.T, b *bed) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
 				slow(b)
 				b.cfg.Batch = 10
 				var mu sync.Mutex

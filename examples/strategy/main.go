@@ -67,7 +67,7 @@ func createTable(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) error 
 		if err == nil {
 			return nil
 		}
-		log.Warn("create table deliveries, trying again", slog.Any("error", err))
+		log.WarnContext(ctx, "create table deliveries, trying again", slog.Any("error", err))
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
