@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/omnibox-go/omnibox/dev/devtest"
 )
@@ -21,7 +22,10 @@ var (
 	rate  = flag.Int("rate", 250, "events a second")
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+// The proxy may leave a goroutine behind when a link ends while it is being broken.
+func TestMain(m *testing.M) {
+	devtest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+}
 
 // Programs that are workers.
 const (
