@@ -186,9 +186,11 @@ func TestWaitDueEnds(t *testing.T) {
 		b.broker.SetDown(true)
 		stop := make(chan struct{})
 		time.AfterFunc(time.Minute, func() { close(stop) })
+		began = time.Now()
 		due, err = p.WaitDue(t.Context(), pipeline.Wait{Slots: all(), For: time.Hour, Stop: stop, Due: b.ports.Due, Wake: asleep})
 		require.NoError(t, err)
 		require.False(t, due)
+		require.Equal(t, time.Minute, time.Since(began))
 
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Minute, cancel)
