@@ -302,6 +302,9 @@ func TestEnqueueSplitsWhatIsTooMuchForAStatement(t *testing.T) {
 		require.True(t, got[i-1].CreatedAt.Before(got[i].CreatedAt))
 	}
 	require.Equal(t, 80, count(t, db))
+	var statements int
+	require.NoError(t, db.QueryRow(t.Context(), "select count(distinct cmin::text) from outbox_events").Scan(&statements))
+	require.Equal(t, 2, statements)
 }
 
 // What Prepare accepts, the database accepts; what it refuses, jsonb refuses.
