@@ -27,10 +27,12 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 // fake is an in-process Kafka that fails on request.
 type fake struct {
 	*servers.Kfake
+	t        *testing.T
 	down     atomic.Bool
 	mu       sync.Mutex
 	produces []*kmsg.ProduceRequest
 	answer   func(n int, req *kmsg.ProduceRequest) kerror
+	used     map[string][]byte // records by partition, producer and sequence
 }
 
 // kerror is a code to answer a produce request with; none lets it pass, drop
@@ -46,7 +48,7 @@ var refuseMe = []byte("refuse me")
 
 func startFake(t *testing.T, opts ...kfake.Opt) *fake {
 	t.Helper()
-	f := &fake{Kfake: devtest.StartKfake(t, servers.KfakeOptions{Topics: map[string]int32{"t": 3}, Options: opts})}
+	f := &fake{t: t, used: make(map[string][]byte), Kfake: devtest.StartKfake(t, servers.KfakeOptions{Topics: map[string]int32{"t": 3}, Options: opts})}
 	f.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
 		f.KeepControl()
 		if f.down.Load() {
@@ -67,6 +69,9 @@ func (f *fake) produce(req *kmsg.ProduceRequest) (kmsg.Response, error, bool) {
 	code := pass
 	if f.answer != nil {
 		code = f.answer(len(f.produces), req)
+	}
+	if code == drop || code == pass {
+		f.spend(req)
 	}
 	if code == drop {
 		return nil, errors.New("dropped"), true
@@ -92,6 +97,26 @@ func (f *fake) produce(req *kmsg.ProduceRequest) (kmsg.Response, error, bool) {
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp, nil, true
+}
+
+// spend sees to it that a sequence of which the publisher cannot know that it is
+// free is not used for anything else: a broker would call that a repetition, and
+// the records would be lost.
+func (f *fake) spend(req *kmsg.ProduceRequest) {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if bytes.Contains(req.AppendTo(nil), refuseMe) {
+				continue
+			}
+			b := kmsg.NewRecordBatch()
+			_ = b.ReadFrom(p.Records)
+			key := fmt.Sprint(t.Topic, p.Partition, b.ProducerID, b.ProducerEpoch, b.FirstSequence)
+			if before, ok := f.used[key]; ok && !bytes.Equal(before, b.Records) {
+				f.t.Errorf("sequence %d of producer %d was used twice", b.FirstSequence, b.ProducerID)
+			}
+			f.used[key] = b.Records
+		}
+	}
 }
 
 func dial(t *testing.T, cfg kafka.Config, brokers ...string) *kafka.Publisher {

@@ -3,7 +3,9 @@ package kafka_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +139,54 @@ func TestARefusedBatchIsSentOneByOneAndThenCarefully(t *testing.T) {
 	require.Equal(t, []int{6}, f.requests())
 }
 
+// trap: 4
+func TestARefusedBatchKeepsItsPlaceBeforeTheNext(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	require.NoError(t, f.CreateTopic("small", 1, map[string]string{"max.message.bytes": "1000"}))
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	call := series("small", 300, 3) // several batches, of large and small records
+	for i := range call {
+		call[i].Value = append(call[i].Value, strings.Repeat(" ", i%5*100)...)
+	}
+	call[5].Value = refuseMe // of key k2
+	errs := p.Publish(t.Context(), call)
+	want := slices.Clone(call[:5])
+	for i, err := range errs[6:] {
+		if (i+6)%3 == 2 {
+			require.ErrorIs(t, err, omnibox.ErrNotSent)
+			continue
+		}
+		require.NoError(t, err)
+		want = append(want, call[i+6])
+	}
+	require.Equal(t, byKey(want), byKey(read(t, nil, "small", f.Brokers()...)))
+}
+
+// trap: 36
+func TestWhatWasGivenUpIsNotSentLater(t *testing.T) {
+	t.Parallel()
+	f := startFake(t, kfake.SeedTopics(1, "one"))
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	requireSent(t, p.Publish(t.Context(), []broker.Record{record("one", "a", 0)}))
+	var lost atomic.Bool
+	lost.Store(true)
+	f.answerWith(func(int, *kmsg.ProduceRequest) kerror {
+		if lost.Load() {
+			return drop // whether it arrived the publisher cannot know
+		}
+		return pass
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	errs := p.Publish(ctx, []broker.Record{record("one", "a", 1)})
+	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(errs[0]))
+	require.ErrorContains(t, errs[0], "may have arrived")
+	lost.Store(false)
+	requireSent(t, p.Publish(t.Context(), []broker.Record{record("one", "a", 2)})) // under a sequence that is free
+	require.Equal(t, map[string][]string{"a": {"0", "2"}}, byKey(read(t, nil, "one", f.Brokers()...)))
+}
+
 func TestAnUnknownServerErrorKillsNobody(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
@@ -175,6 +225,24 @@ func TestAMissingTopicDoesNotHoldOthersUp(t *testing.T) {
 
 	require.NoError(t, f.CreateTopic("missing", 1, nil))
 	requireSent(t, p.Publish(t.Context(), call[2:4]))
+}
+
+func TestATopicThatIsJustBeingCreatedIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	asked := make(chan struct{}, 100)
+	f.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		asked <- struct{}{}
+		return nil, nil, false
+	})
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	result := make(chan []error, 1)
+	go func() { result <- p.Publish(t.Context(), []broker.Record{record("new", "a", 1)}) }()
+	<-asked
+	<-asked // so it has heard once that there is no such topic
+	require.NoError(t, f.CreateTopic("new", 1, nil))
+	requireSent(t, <-result)
 }
 
 // trap: 37
