@@ -22,7 +22,7 @@ type Converter interface {
 // DefaultSchemaVersion is what an Envelope says of an event without a version.
 const DefaultSchemaVersion = "1.0.0"
 
-// ErrNoPayload: the event has neither a payload nor a body.
+// ErrNoPayload means that the event has neither a payload nor a body.
 var ErrNoPayload = errors.New("event has neither a payload nor a body")
 
 // Raw sends the payload as it is.

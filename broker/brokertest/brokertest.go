@@ -123,7 +123,7 @@ func takesCallsAtTheSameTime(t *testing.T, f Features) {
 				for i := range 40 {
 					call = append(call, record(f.Topic, fmt.Sprint("caller", caller, "key", i%3), n*100+i))
 				}
-				errs := publish(t, f, call)
+				errs := try(t.Context(), f, call)
 				mu.Lock()
 				for i, err := range errs {
 					if err == nil {
@@ -215,7 +215,7 @@ func waitsForTheBroker(t *testing.T, f Features) {
 	require.NoError(t, f.Publisher.Probe(t.Context()))
 	f.SetDown(t, true)
 	result := make(chan []error, 1)
-	go func() { result <- publish(t, f, call) }()
+	go func() { result <- try(t.Context(), f, call) }()
 	select {
 	case errs := <-result:
 		require.Fail(t, "did not wait", "%v", errs)
@@ -312,7 +312,7 @@ func closeWaitsForCalls(t *testing.T, f Features) {
 		callers.Go(func() {
 			for n := 0; ; n++ {
 				call := []broker.Record{record(f.Topic, fmt.Sprint("k", caller), 2*n), record(f.Topic, fmt.Sprint("k", caller), 2*n+1)}
-				errs := publish(t, f, call)
+				errs := try(t.Context(), f, call)
 				if errs[0] != nil {
 					// A call is either waited for or does not begin.
 					for _, err := range errs {
@@ -340,11 +340,16 @@ func closeWaitsForCalls(t *testing.T, f Features) {
 
 func publish(t *testing.T, f Features, records []broker.Record) []error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	errs := f.Publisher.Publish(ctx, records)
+	errs := try(t.Context(), f, records)
 	require.Len(t, errs, len(records))
 	return errs
+}
+
+// try is publish for goroutines.
+func try(ctx context.Context, f Features, records []broker.Record) []error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return f.Publisher.Publish(ctx, records)
 }
 
 func record(topic, key string, n int) broker.Record {

@@ -25,7 +25,7 @@ func BenchmarkPublish(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 300)
 	for _, callers := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("omnibox/callers=%d", callers), func(b *testing.B) {
-			topic := createTopic(b, nil, 8, nil, brokers...)
+			topic := createTopic(b, 8, nil, brokers...)
 			p, err := kafka.Dial(kafka.Config{Addresses: brokers}, slog.New(slog.DiscardHandler))
 			require.NoError(b, err)
 			defer func() { require.NoError(b, p.Close()) }()
@@ -45,7 +45,7 @@ func BenchmarkPublish(b *testing.B) {
 			}, size)
 		})
 		b.Run(fmt.Sprintf("sarama/callers=%d", callers), func(b *testing.B) {
-			topic := createTopic(b, nil, 8, nil, brokers...)
+			topic := createTopic(b, 8, nil, brokers...)
 			conf := sarama.NewConfig()
 			conf.Producer.RequiredAcks, conf.Producer.Idempotent, conf.Net.MaxOpenRequests = sarama.WaitForAll, true, 1
 			conf.Producer.Return.Successes = true
@@ -70,6 +70,7 @@ func BenchmarkPublish(b *testing.B) {
 
 // each runs b.N calls of size records from some goroutines.
 func each(b *testing.B, callers int, call func(caller int), size int) {
+	b.Helper()
 	call(0) // the first one connects
 	b.ResetTimer()
 	var wg sync.WaitGroup

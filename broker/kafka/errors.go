@@ -28,17 +28,23 @@ const (
 	misdirected
 )
 
-// judge gives the verdict on an error code of a produce response, and the
-// class of the error of a record that was refused alone or misdirected.
-func judge(code sarama.KError) (verdict, omnibox.Class) {
-	switch code {
-	case sarama.ErrNoError,
-		// An earlier try arrived; only its answer was lost.
-		sarama.ErrDuplicateSequenceNumber:
-		return accepted, ""
+// ruling is a verdict with the class of the error of a record that was refused
+// alone or misdirected, or given up while it waited.
+type ruling struct {
+	verdict verdict
+	class   omnibox.Class
+}
 
-	// The leader has moved, is moving, or has not heard of it yet.
-	case sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition, sarama.ErrReplicaNotAvailable,
+// rulings on the error codes that a broker may answer with, and why.
+var rulings = index([]grounds{
+	{ruling{accepted, ""}, []sarama.KError{
+		sarama.ErrNoError,
+		// An earlier try arrived; only its answer was lost.
+		sarama.ErrDuplicateSequenceNumber,
+	}},
+	{ruling{resend, omnibox.ClassUnreachable}, []sarama.KError{
+		// The leader has moved, is moving, or has not heard of it yet.
+		sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition, sarama.ErrReplicaNotAvailable,
 		sarama.ErrBrokerNotAvailable, sarama.ErrNotController, sarama.ErrFencedLeaderEpoch,
 		sarama.ErrUnknownLeaderEpoch, sarama.ErrStaleControllerEpochCode, sarama.ErrStaleBrokerEpoch,
 		sarama.ErrPreferredLeaderNotAvailable, sarama.ErrEligibleLeadersNotAvailable,
@@ -55,40 +61,60 @@ func judge(code sarama.KError) (verdict, omnibox.Class) {
 		sarama.ErrInvalidMessage,
 		// A coordinator is loading (while a producer id is asked for).
 		sarama.ErrOffsetsLoadInProgress, sarama.ErrConsumerCoordinatorNotAvailable,
-		sarama.ErrNotCoordinatorForConsumer, sarama.ErrConcurrentTransactions:
-		return resend, omnibox.ClassUnreachable
-
+		sarama.ErrNotCoordinatorForConsumer, sarama.ErrConcurrentTransactions,
+	}},
 	// The cluster does not want us at all, or does not understand us. That is
 	// for a person to mend and no fault of any event, so everything waits, as
 	// it does in an outage.
-	case sarama.ErrClusterAuthorizationFailed, sarama.ErrSASLAuthenticationFailed,
+	{ruling{resend, omnibox.ClassUnreachable}, []sarama.KError{
+		sarama.ErrClusterAuthorizationFailed, sarama.ErrSASLAuthenticationFailed,
 		sarama.ErrUnsupportedSASLMechanism, sarama.ErrIllegalSASLState, sarama.ErrSecurityDisabled,
 		sarama.ErrDelegationTokenAuthDisabled, sarama.ErrDelegationTokenNotFound,
 		sarama.ErrDelegationTokenOwnerMismatch, sarama.ErrDelegationTokenRequestNotAllowed,
 		sarama.ErrDelegationTokenAuthorizationFailed, sarama.ErrDelegationTokenExpired,
 		sarama.ErrInvalidPrincipalType, sarama.ErrListenerNotFound,
 		sarama.ErrUnsupportedVersion, sarama.ErrInvalidRequest, sarama.ErrInvalidRequiredAcks,
-		sarama.ErrUnsupportedCompressionType:
-		return resend, omnibox.ClassUnreachable
-
+		sarama.ErrUnsupportedCompressionType,
+	}},
 	// The broker has forgotten the producer, or an abandoned batch left a gap.
-	case sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID, sarama.ErrInvalidProducerEpoch,
-		sarama.ErrProducerFenced, sarama.ErrInvalidProducerIDMapping:
-		return renew, omnibox.ClassUnreachable
-
+	{ruling{renew, omnibox.ClassUnreachable}, []sarama.KError{
+		sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID, sarama.ErrInvalidProducerEpoch,
+		sarama.ErrProducerFenced, sarama.ErrInvalidProducerIDMapping,
+	}},
 	// One record of the batch, or the batch as a whole, is not acceptable.
-	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge, sarama.ErrInvalidRecord,
-		sarama.ErrInvalidTimestamp, sarama.ErrPolicyViolation, sarama.ErrInvalidMessageSize:
-		return refused, omnibox.ClassPermanent
-
+	{ruling{refused, omnibox.ClassPermanent}, []sarama.KError{
+		sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge, sarama.ErrInvalidRecord,
+		sarama.ErrInvalidTimestamp, sarama.ErrPolicyViolation, sarama.ErrInvalidMessageSize,
+	}},
 	// No topic can have this name.
-	case sarama.ErrInvalidTopic:
-		return misdirected, omnibox.ClassPermanent
-
+	{ruling{misdirected, omnibox.ClassPermanent}, []sarama.KError{sarama.ErrInvalidTopic}},
 	// The topic is closed to us, or too old for headers and sequences: other
 	// topics go on, and the events of this one are tried again, visibly.
-	case sarama.ErrTopicAuthorizationFailed, sarama.ErrUnsupportedForMessageFormat:
-		return misdirected, omnibox.ClassTransient
+	{ruling{misdirected, omnibox.ClassTransient}, []sarama.KError{
+		sarama.ErrTopicAuthorizationFailed, sarama.ErrUnsupportedForMessageFormat,
+	}},
+})
+
+// grounds is a ruling and the codes that it is about.
+type grounds struct {
+	ruling
+	codes []sarama.KError
+}
+
+func index(list []grounds) map[sarama.KError]ruling {
+	out := make(map[sarama.KError]ruling)
+	for _, g := range list {
+		for _, code := range g.codes {
+			out[code] = g.ruling
+		}
+	}
+	return out
+}
+
+// judge gives the ruling on an error code.
+func judge(code sarama.KError) (verdict, omnibox.Class) {
+	if r, ok := rulings[code]; ok {
+		return r.verdict, r.class
 	}
 	// The rest has no business in an answer to us: codes of consumer groups,
 	// transactions and administration, codes yet unknown, and "unknown server

@@ -62,6 +62,7 @@ func startFake(t *testing.T, opts ...kfake.Opt) *fake {
 	return f
 }
 
+//nolint:revive // the order of results is kfake's
 func (f *fake) produce(req *kmsg.ProduceRequest) (kmsg.Response, error, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,12 +130,9 @@ func dial(t *testing.T, cfg kafka.Config, brokers ...string) *kafka.Publisher {
 }
 
 // read gives every record of a topic.
-func read(t *testing.T, conf *sarama.Config, topic string, brokers ...string) []broker.Record {
+func read(t *testing.T, topic string, brokers ...string) []broker.Record {
 	t.Helper()
-	if conf == nil {
-		conf = sarama.NewConfig()
-	}
-	client, err := sarama.NewClient(brokers, conf)
+	client, err := sarama.NewClient(brokers, sarama.NewConfig())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, client.Close()) }()
 	consumer, err := sarama.NewConsumerFromClient(client)
@@ -178,12 +176,13 @@ func record(topic, key string, value any) broker.Record {
 func TestKeepsThePromisesOfAPublisher(t *testing.T) {
 	t.Parallel()
 	brokertest.Run(t, func(t *testing.T) brokertest.Features {
+		t.Helper()
 		f := startFake(t)
 		p, err := kafka.Dial(kafka.Config{Addresses: f.Brokers()}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		return brokertest.Features{
 			Publisher: p, Topic: "t",
-			Read:    func(t *testing.T) []broker.Record { return read(t, nil, "t", f.Brokers()...) },
+			Read:    func(t *testing.T) []broker.Record { t.Helper(); return read(t, "t", f.Brokers()...) },
 			Refused: func(key string) broker.Record { return record("t", key, string(refuseMe)) },
 			SetDown: func(_ *testing.T, down bool) { f.down.Store(down) },
 		}
@@ -193,12 +192,9 @@ func TestKeepsThePromisesOfAPublisher(t *testing.T) {
 var topics atomic.Int64
 
 // createTopic makes a topic with a name of its own.
-func createTopic(tb testing.TB, conf *sarama.Config, partitions int32, properties map[string]*string, brokers ...string) string {
+func createTopic(tb testing.TB, partitions int32, properties map[string]*string, brokers ...string) string {
 	tb.Helper()
-	if conf == nil {
-		conf = sarama.NewConfig()
-	}
-	admin, err := sarama.NewClusterAdmin(brokers, conf)
+	admin, err := sarama.NewClusterAdmin(brokers, sarama.NewConfig())
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, admin.Close()) }()
 	name := fmt.Sprintf("test-%d-%d", time.Now().UnixNano(), topics.Add(1))

@@ -49,7 +49,7 @@ func (p *Publisher) collect(l *leader) ([]*batch, string) {
 	for len(l.ready) > 0 {
 		part := l.ready[0]
 		if part.leader == l && !part.stalled {
-			b := part.next(p.codec)
+			b := part.next()
 			if b != nil && len(batches) > 0 && b.size > room {
 				break // it is next
 			}
@@ -143,13 +143,11 @@ func (p *Publisher) settle(l *leader, batches []*batch, resp *sarama.ProduceResp
 	for _, b := range batches {
 		part := b.part
 		part.flying = false
-		code, berr := sarama.ErrNoError, err
+		code, berr := sarama.ErrNetworkException, err
 		switch {
 		case unfit:
 			code = sarama.ErrInvalidRecord
-		case err != nil:
-			code = sarama.ErrNetworkException
-		default:
+		case err == nil:
 			code, berr = answerTo(resp, b)
 		}
 		p.conclude(b, code, sent, fmt.Errorf("send to partition %d of topic %q: %w", part.id, part.topic.name, berr), now)

@@ -32,7 +32,7 @@ type load struct {
 // load starts the traffic; each call may take so long.
 func (r *rig) load(t *testing.T, timeout time.Duration) *load {
 	t.Helper()
-	l := &load{r: r, topic: createTopic(t, nil, 6, nil, r.addr), stop: make(chan struct{}), sent: make(map[string]int)}
+	l := &load{r: r, topic: createTopic(t, 6, nil, r.addr), stop: make(chan struct{}), sent: make(map[string]int)}
 	p := dial(t, kafka.Config{}, r.addr)
 	for caller := range 4 {
 		l.callers.Go(func() {
@@ -51,6 +51,7 @@ func (r *rig) load(t *testing.T, timeout time.Duration) *load {
 
 // call sends the next records of the caller's keys.
 func (l *load) call(t *testing.T, p *kafka.Publisher, caller int, timeout time.Duration) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), timeout)
 	defer cancel()
 	l.mu.Lock()
@@ -106,7 +107,7 @@ func (l *load) finish(t *testing.T) {
 	l.callers.Wait()
 	seen := make(map[string]int)
 	repeated := 0
-	for _, r := range read(t, nil, l.topic, l.r.addr) {
+	for _, r := range read(t, l.topic, l.r.addr) {
 		key := string(r.Key)
 		var n int
 		_, err := fmt.Sscan(string(r.Value), &n)

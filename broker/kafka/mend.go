@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
-
-	"github.com/omnibox-go/omnibox"
 )
 
 // errNoLeader: the partition has no leader at the moment.
@@ -149,7 +147,7 @@ func (p *Publisher) examine(ctx context.Context, todo todo) findings {
 	if len(todo.limits) > 0 {
 		var err error
 		if f.limits, err = p.cluster.limits(ctx, todo.limits); err != nil {
-			p.log.Warn("kafka limits of topics are not known", slog.Any("error", err))
+			p.log.WarnContext(ctx, "kafka limits of topics are not known", slog.Any("error", err))
 		}
 	}
 	return f
@@ -207,9 +205,7 @@ func (p *Publisher) report(err error) {
 // learn takes note of a topic's metadata, and tells whether it is of use.
 func (p *Publisher) learn(t *topic, meta *sarama.TopicMetadata, now time.Time) bool {
 	t.overdue = false
-	switch meta.Err {
-	case sarama.ErrNoError, sarama.ErrLeaderNotAvailable:
-	case sarama.ErrUnknownTopicOrPartition:
+	if meta.Err == sarama.ErrUnknownTopicOrPartition {
 		if t.missingSince.IsZero() {
 			t.missingSince = now
 		}
@@ -218,14 +214,16 @@ func (p *Publisher) learn(t *topic, meta *sarama.TopicMetadata, now time.Time) b
 			t.misdirect(missing(t.name))
 		}
 		return false
-	default:
+	}
+	t.missingSince = time.Time{}
+	// Without a leader here and there the partitions are known all the same.
+	if meta.Err != sarama.ErrNoError && meta.Err != sarama.ErrLeaderNotAvailable {
+		t.postpone(meta.Err, now)
 		if v, class := judge(meta.Err); v == misdirected {
 			t.misdirect(fault(class, fmt.Errorf("topic %q: %w", t.name, meta.Err)))
 		}
-		t.postpone(meta.Err, now)
 		return false
 	}
-	t.missingSince = time.Time{}
 	t.refreshed, t.failures = now, 0
 	for _, m := range meta.Partitions {
 		for int(m.ID) >= len(t.parts) && len(t.parts) < len(meta.Partitions) {
@@ -309,46 +307,4 @@ func (p *Publisher) leader(id int32) *leader {
 		p.leaders[id] = l
 	}
 	return l
-}
-
-// TopicInfo is what a topic is like. Err says why nothing is known of it.
-type TopicInfo struct {
-	Name       string
-	Partitions int
-	// MaxMessageBytes bounds a batch, and so a record; 0 if we may not know it.
-	MaxMessageBytes int
-	Err             error
-}
-
-// CheckTopics looks topics up, without creating any. It blocks until the
-// cluster has answered, at the latest until ctx ends.
-func (p *Publisher) CheckTopics(ctx context.Context, names ...string) ([]TopicInfo, error) {
-	var out []TopicInfo
-	err := p.question(ctx, func() error {
-		meta, err := p.cluster.metadata(ctx, names)
-		if err != nil {
-			return err
-		}
-		limits, err := p.cluster.limits(ctx, names)
-		if err != nil {
-			return err
-		}
-		for _, m := range meta.Topics {
-			info := TopicInfo{Name: m.Name, Partitions: len(m.Partitions), MaxMessageBytes: limits[m.Name]}
-			switch m.Err {
-			case sarama.ErrNoError:
-			case sarama.ErrUnknownTopicOrPartition:
-				info.Err = missing(m.Name)
-			default:
-				_, class := judge(m.Err)
-				info.Err = fault(class, fmt.Errorf("topic %q: %w", m.Name, m.Err))
-			}
-			out = append(out, info)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, omnibox.Unreachable(fmt.Errorf("check topics: %w", err))
-	}
-	return out, nil
 }

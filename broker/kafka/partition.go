@@ -96,7 +96,7 @@ func (b *batch) stale() bool {
 }
 
 // next gives the batch to send, or nil.
-func (part *partition) next(codec sarama.CompressionCodec) *batch {
+func (part *partition) next() *batch {
 	if part.batch != nil && part.batch.stale() {
 		part.dissolve()
 		if part.stalled {

@@ -80,7 +80,7 @@ func Dial(cfg Config, log *slog.Logger) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	life, end := context.WithCancelCause(context.Background())
+	life, end := context.WithCancelCause(context.Background()) //nolint:forbidigo // ends with Close
 	d := &dialer{life: life}
 	d.Timeout = conf.Net.DialTimeout
 	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, d

@@ -87,7 +87,7 @@ func TestErrorsThatPassAreWaitedFor(t *testing.T) {
 			want := series("t", 100, 7)
 			requireSent(t, p.Publish(t.Context(), want[:50]))
 			requireSent(t, p.Publish(t.Context(), want[50:]))
-			require.Equal(t, byKey(want), byKey(read(t, nil, "t", f.Brokers()...)))
+			require.Equal(t, byKey(want), byKey(read(t, "t", f.Brokers()...)))
 		})
 	}
 }
@@ -160,7 +160,7 @@ func TestARefusedBatchKeepsItsPlaceBeforeTheNext(t *testing.T) {
 		require.NoError(t, err)
 		want = append(want, call[i+6])
 	}
-	require.Equal(t, byKey(want), byKey(read(t, nil, "small", f.Brokers()...)))
+	require.Equal(t, byKey(want), byKey(read(t, "small", f.Brokers()...)))
 }
 
 // trap: 36
@@ -184,7 +184,7 @@ func TestWhatWasGivenUpIsNotSentLater(t *testing.T) {
 	require.ErrorContains(t, errs[0], "may have arrived")
 	lost.Store(false)
 	requireSent(t, p.Publish(t.Context(), []broker.Record{record("one", "a", 2)})) // under a sequence that is free
-	require.Equal(t, map[string][]string{"a": {"0", "2"}}, byKey(read(t, nil, "one", f.Brokers()...)))
+	require.Equal(t, map[string][]string{"a": {"0", "2"}}, byKey(read(t, "one", f.Brokers()...)))
 }
 
 func TestAnUnknownServerErrorKillsNobody(t *testing.T) {
@@ -270,7 +270,7 @@ func TestATopicThatIsDeletedAndCreatedAgain(t *testing.T) {
 	require.ErrorContains(t, errs[0], "does not exist")
 	require.NoError(t, f.CreateTopic("t", 3, nil))
 	requireSent(t, p.Publish(t.Context(), series("t", 10, 5)))
-	require.Len(t, read(t, nil, "t", f.Brokers()...), 10)
+	require.Len(t, read(t, "t", f.Brokers()...), 10)
 }
 
 func TestACancelledCallBlamesNobody(t *testing.T) {
@@ -302,7 +302,7 @@ func TestLeadersThatMove(t *testing.T) {
 		want = append(want, call...)
 		f.ShufflePartitionLeaders()
 	}
-	require.Equal(t, byKey(want), byKey(read(t, nil, "t", f.Brokers()...)))
+	require.Equal(t, byKey(want), byKey(read(t, "t", f.Brokers()...)))
 }
 
 func TestCompression(t *testing.T) {
@@ -311,13 +311,13 @@ func TestCompression(t *testing.T) {
 		t.Run(codec, func(t *testing.T) {
 			t.Parallel()
 			brokers := devtest.Brokers(t)
-			topic := createTopic(t, nil, 1, nil, brokers...)
+			topic := createTopic(t, 1, nil, brokers...)
 			want := series(topic, 50, 5)
 			for i := range want {
 				want[i].Value = fmt.Append(nil, strings.Repeat("compressible", 100), i)
 			}
 			requireSent(t, dial(t, kafka.Config{Compression: codec}, brokers...).Publish(t.Context(), want))
-			require.Equal(t, byKey(want), byKey(read(t, nil, topic, brokers...)))
+			require.Equal(t, byKey(want), byKey(read(t, topic, brokers...)))
 		})
 	}
 }

@@ -27,7 +27,7 @@ import (
 
 // A real Kafka behind a proxy that can be cut, and killed: its tests run one
 // after the other.
-func TestRealKafka(t *testing.T) {
+func TestRealKafka(t *testing.T) { //nolint:tparallel // its tests break the broker that they share
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("a real Kafka takes seconds to start")
@@ -63,17 +63,19 @@ type rig struct {
 // the proxy.
 func (r *rig) keepsThePromises(t *testing.T) {
 	brokertest.Run(t, func(t *testing.T) brokertest.Features {
+		t.Helper()
 		r.turn.Lock()
 		t.Cleanup(r.turn.Unlock)
-		topic := createTopic(t, nil, 3, limit("20000"), r.addr)
+		topic := createTopic(t, 3, limit("20000"), r.addr)
 		p, err := kafka.Dial(kafka.Config{Addresses: []string{r.addr}, Compression: "gzip"}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		return brokertest.Features{
 			Publisher: p, Topic: topic,
-			Read: func(t *testing.T) []broker.Record { return read(t, nil, topic, r.addr) },
+			Read: func(t *testing.T) []broker.Record { t.Helper(); return read(t, topic, r.addr) },
 			// With compression only the broker can tell that it is too large.
 			Refused: func(key string) broker.Record { return record(topic, key, noise(40_000)) },
 			SetDown: func(t *testing.T, down bool) {
+				t.Helper()
 				if down {
 					r.proxy.Cut()
 					return
@@ -81,6 +83,7 @@ func (r *rig) keepsThePromises(t *testing.T) {
 				require.NoError(t, r.proxy.Restore())
 			},
 			SetLoseAnswers: func(t *testing.T, lose bool) {
+				t.Helper()
 				if lose {
 					require.NoError(t, r.proxy.StallReplies())
 					return
@@ -93,7 +96,7 @@ func (r *rig) keepsThePromises(t *testing.T) {
 
 // trap: 4
 func (r *rig) topicWithASmallLimit(t *testing.T) {
-	topic := createTopic(t, nil, 2, limit("5000"), r.addr)
+	topic := createTopic(t, 2, limit("5000"), r.addr)
 	p := dial(t, kafka.Config{}, r.addr)
 	call := series(topic, 400, 8) // larger than one batch may be
 	for i := range call {
@@ -114,7 +117,7 @@ func (r *rig) topicWithASmallLimit(t *testing.T) {
 			want = append(want, call[i])
 		}
 	}
-	require.Equal(t, byKey(want), byKey(read(t, nil, topic, r.addr)))
+	require.Equal(t, byKey(want), byKey(read(t, topic, r.addr)))
 	infos, err := p.CheckTopics(t.Context(), topic)
 	require.NoError(t, err)
 	require.Equal(t, []kafka.TopicInfo{{Name: topic, Partitions: 2, MaxMessageBytes: 5000}}, infos)
@@ -137,7 +140,7 @@ func (r *rig) topicWithASmallLimit(t *testing.T) {
 }
 
 func (r *rig) sasl(t *testing.T) {
-	topic := createTopic(t, nil, 1, nil, r.addr)
+	topic := createTopic(t, 1, nil, r.addr)
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		good := dial(t, kafka.Config{SASL: &kafka.SASL{Mechanism: mechanism, User: "alice", Password: "secret"}}, r.Listener("SASL"))
 		require.NoError(t, good.Probe(t.Context()), mechanism)
@@ -151,14 +154,15 @@ func (r *rig) sasl(t *testing.T) {
 		require.ErrorContains(t, errs[0], "SASL", mechanism)
 		require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(bad.Probe(t.Context())))
 	}
-	require.Len(t, read(t, nil, topic, r.addr), 15)
+	require.Len(t, read(t, topic, r.addr), 15)
 }
 
 func (r *rig) tls(t *testing.T, certificate string) {
-	topic := createTopic(t, nil, 1, nil, r.addr)
+	t.Helper()
+	topic := createTopic(t, 1, nil, r.addr)
 	good := dial(t, kafka.Config{TLS: &kafka.TLS{CAFile: certificate}}, r.Listener("TLS"))
 	requireSent(t, good.Publish(t.Context(), series(topic, 5, 2)))
-	require.Len(t, read(t, nil, topic, r.addr), 5)
+	require.Len(t, read(t, topic, r.addr), 5)
 
 	bad := dial(t, kafka.Config{TLS: &kafka.TLS{}}, r.Listener("TLS"))
 	err := bad.Probe(t.Context())
@@ -203,7 +207,7 @@ func (r *rig) frozen(t *testing.T) {
 // trap: 36
 // trap: 37
 func (r *rig) killedUnderLoad(t *testing.T) {
-	topic := createTopic(t, nil, 3, nil, r.addr)
+	topic := createTopic(t, 3, nil, r.addr)
 	l := r.load(t, 15*time.Second)
 	l.sendsFor(t, 5000)
 	require.NoError(t, r.Kill())
@@ -215,7 +219,7 @@ func (r *rig) killedUnderLoad(t *testing.T) {
 	l.sendsFor(t, 5000)
 	want := series(topic, 20, 4)
 	requireSent(t, fresh.Publish(t.Context(), want))
-	require.Equal(t, byKey(want), byKey(read(t, nil, topic, r.addr)))
+	require.Equal(t, byKey(want), byKey(read(t, topic, r.addr)))
 	l.finish(t)
 }
 
