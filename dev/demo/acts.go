@@ -32,7 +32,7 @@ const (
 	ordersEvery = 50 * time.Millisecond
 	burstOrders = 8000
 	// betweenActs is for people who read
-	betweenActs = 2 * time.Second
+	betweenActs = 1500 * time.Millisecond
 	newCurrency = "CHF" // one that the audit does not know
 )
 

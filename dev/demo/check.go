@@ -9,7 +9,8 @@ import (
 	"github.com/omnibox-go/omnibox"
 )
 
-// order is a row of the ledger: what the service has committed.
+// order is a row of the ledger, which is what the service has committed, with
+// an event of it.
 type order struct {
 	ID       uuid.UUID
 	Customer string

@@ -73,6 +73,9 @@ func Run(ctx context.Context, o Options) error {
 		err = ctx.Err() // whatever else that made fail
 	}
 	closeErr := st.close(context.WithoutCancel(ctx))
+	if ctx.Err() != nil && closeErr == nil {
+		s.print("Stopped.")
+	}
 	if closeErr == nil && (err == nil || ctx.Err() != nil) {
 		if o.LogDir == "" {
 			closeErr = os.RemoveAll(dir)
