@@ -37,7 +37,7 @@ bench: ## Measure throughput and latency
 	go run ./dev/cmd/bench
 
 demo: ## Show omnibox at work, from nothing to a replayed dead letter
-	go run ./dev/cmd/demo
+	@go build -o $(BIN)/demo ./dev/cmd/demo && $(BIN)/demo $(ARGS)
 
 record: ## Record workflow histories for the replay tests
 	go run ./dev/cmd/record

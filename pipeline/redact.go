@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -101,24 +102,10 @@ func setRange(hide []bool, from, n int) {
 	}
 }
 
-// markValues hides the strings and numbers inside a JSON payload.
+// markValues hides the strings and numbers inside a JSON payload. The names of
+// its fields are not secret: a person needs them.
 func markValues(hide []bool, text string, raw []byte) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return // the end, or not JSON: the whole has been hidden already
-		}
-		var value string
-		switch v := token.(type) {
-		case string:
-			value = v
-		case json.Number:
-			value = v.String()
-		default:
-			continue
-		}
+	for value := range values(raw) {
 		if len(value) < minValue || len(value) > len(text) {
 			continue
 		}
@@ -126,6 +113,42 @@ func markValues(hide []bool, text string, raw []byte) {
 		markAll(hide, text, value)
 		markAll(hide, text, quoted[1:len(quoted)-1])
 		markAll(hide, text, base64.RawStdEncoding.EncodeToString([]byte(value)))
+	}
+}
+
+// values are the strings and numbers of a JSON text, without field names. What
+// is not JSON ends them: the whole of it is hidden as one stretch.
+func values(raw []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		var objects []bool // the nesting: true for an object
+		name := false      // the next token is a field's name
+		for {
+			token, err := dec.Token()
+			if err != nil {
+				return
+			}
+			isName := name
+			switch v := token.(type) {
+			case json.Delim:
+				isName = false
+				if v == '{' || v == '[' {
+					objects = append(objects, v == '{')
+				} else {
+					objects = objects[:len(objects)-1]
+				}
+			case string:
+				if !isName && !yield(v) {
+					return
+				}
+			case json.Number:
+				if !yield(v.String()) {
+					return
+				}
+			}
+			name = len(objects) > 0 && objects[len(objects)-1] && !isName
+		}
 	}
 }
 

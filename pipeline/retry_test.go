@@ -110,6 +110,9 @@ func TestRedact(t *testing.T) {
 		})
 	}
 	require.Equal(t, "constraint violated", pipeline.Redact("constraint violated", e))
+	nested := &omnibox.Event{Payload: json.RawMessage(`{"currency":{"code":"XTSX","names":["first","currency"]},"amount":12345}`)}
+	require.Equal(t, "no amount, no names: [payload] [payload] [payload]", pipeline.Redact("no amount, no names: XTSX first 12345", nested),
+		"names of fields stay")
 }
 
 func FuzzRedact(f *testing.F) {
