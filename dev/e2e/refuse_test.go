@@ -86,10 +86,14 @@ func TestAWorkerWaitsForItsTable(t *testing.T) {
 func TestAWorkerWaitsForTheRightSchema(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, spoil, mend, text string }{
-		{"newer", "insert into omnibox.version_core (version_id, is_applied) values (99, true)",
-			"delete from omnibox.version_core where version_id = 99", "upgrade the binary"},
-		{"older", "create table spare as select * from omnibox.version_core; delete from omnibox.version_core where version_id > 1",
-			"delete from omnibox.version_core; insert into omnibox.version_core overriding system value select * from spare", "run `omnibox migrate up`"},
+		{
+			"newer", "insert into omnibox.version_core (version_id, is_applied) values (99, true)",
+			"delete from omnibox.version_core where version_id = 99", "upgrade the binary",
+		},
+		{
+			"older", "create table spare as select * from omnibox.version_core; delete from omnibox.version_core where version_id > 1",
+			"delete from omnibox.version_core; insert into omnibox.version_core overriding system value select * from spare", "run `omnibox migrate up`",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

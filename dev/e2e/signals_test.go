@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/omnibox-go/omnibox/dev/devtest"
 	"github.com/omnibox-go/omnibox/dev/servers"
@@ -29,9 +30,26 @@ func TestNoSignalIsLostWhenAPollerContinuesAsNew(t *testing.T) {
 	b.change = func(cfg *config.Config) { cfg.Temporal.Address = server.Address() }
 	c := b.temporal()
 	b.startRelay(c, quietRows{Store: b.store()}, 100*time.Millisecond)
-	firstRun := runOf(t, b)
+	firstRun := runOf(t, c, b.poller(0))
 
-	const senders, each = 10, 1000
+	const bursts, senders, each = 10, 10, 100
+	runs := map[string]bool{firstRun: true}
+	for burst := 1; burst <= bursts; burst++ {
+		sendSignals(t, c, b.poller(0), senders, each)
+		var state workflows.PollerState
+		eventually(t, "all signals counted", func() bool {
+			answer, err := c.QueryWorkflow(t.Context(), b.poller(0), "", workflows.QueryStatus)
+			return err == nil && answer.Get(&state) == nil && state.Signals >= burst*senders*each
+		})
+		require.Equal(t, burst*senders*each, state.Signals)
+		runs[runOf(t, c, b.poller(0))] = true // the next burst meets the poller as it continues as new
+	}
+	t.Logf("%d signals in at least %d runs", bursts*senders*each, len(runs))
+	eventually(t, "it has continued as new", func() bool { return runOf(t, c, b.poller(0)) != firstRun })
+}
+
+func sendSignals(t *testing.T, c client.Client, poller string, senders, each int) {
+	t.Helper()
 	var wg sync.WaitGroup
 	for sender := range senders {
 		wg.Go(func() {
@@ -40,7 +58,7 @@ func TestNoSignalIsLostWhenAPollerContinuesAsNew(t *testing.T) {
 				if (sender+n)%2 == 0 {
 					signal = workflows.SignalResume
 				}
-				if err := c.SignalWorkflow(t.Context(), b.poller(0), "", signal, workflows.PauseSignal{By: "test"}); err != nil {
+				if err := c.SignalWorkflow(t.Context(), poller, "", signal, workflows.PauseSignal{By: "test"}); err != nil {
 					t.Errorf("signal: %v", err)
 					return
 				}
@@ -48,18 +66,11 @@ func TestNoSignalIsLostWhenAPollerContinuesAsNew(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	state := workflows.PollerState{}
-	eventually(t, "all signals counted", func() bool {
-		answer, err := c.QueryWorkflow(t.Context(), b.poller(0), "", workflows.QueryStatus)
-		return err == nil && answer.Get(&state) == nil && state.Signals >= senders*each
-	})
-	require.Equal(t, senders*each, state.Signals)
-	require.NotEqual(t, firstRun, runOf(t, b), "it has not continued as new")
 }
 
-func runOf(t *testing.T, b *bed) string {
+func runOf(t *testing.T, c client.Client, id string) string {
 	t.Helper()
-	found, err := b.temporal().DescribeWorkflowExecution(t.Context(), b.poller(0), "")
+	found, err := c.DescribeWorkflowExecution(t.Context(), id, "")
 	require.NoError(t, err)
 	return found.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }

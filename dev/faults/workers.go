@@ -20,7 +20,7 @@ type Command func(ctx context.Context, configFile string) *exec.Cmd
 // "-c file". The stock binary's argument is "worker"; any program that reads the
 // same configuration can take its place.
 func BuildCommand(ctx context.Context, dir, pkg string, args ...string) (Command, error) {
-	binary := filepath.Join(dir, filepath.Base(pkg))
+	binary := filepath.Join(dir, "bin", filepath.Base(pkg))
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, pkg).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
