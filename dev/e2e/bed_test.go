@@ -197,18 +197,13 @@ func event(key string, n int) omnibox.Event {
 	}
 }
 
-// enqueue commits events and gives their ids.
-func (b *bed) enqueue(events ...omnibox.Event) (ids []uuid.UUID) {
+// enqueue commits events.
+func (b *bed) enqueue(events ...omnibox.Event) {
 	b.t.Helper()
-	var done store.Enqueued
-	require.NoError(b.t, pgx.BeginFunc(b.t.Context(), b.db, func(tx pgx.Tx) (err error) {
-		done, err = store.Outbox{}.Enqueue(b.t.Context(), tx, events...)
+	require.NoError(b.t, pgx.BeginFunc(b.t.Context(), b.db, func(tx pgx.Tx) error {
+		_, err := store.Outbox{}.Enqueue(b.t.Context(), tx, events...)
 		return err
 	}))
-	for _, e := range done.Events {
-		ids = append(ids, e.ID)
-	}
-	return ids
 }
 
 // awaitRecords waits until the topic has n records, and gives all as "key/n".

@@ -20,9 +20,10 @@ import (
 
 const maxAttempts = 4
 
-// patient is an event with fewer attempts than the default.
-func patient(key string, n int) omnibox.Event {
-	e := event(key, n)
+// bad is an event of the key of which one fails, with fewer attempts than the
+// default.
+func bad(n int) omnibox.Event {
+	e := event("bad", n)
 	e.MaxAttempts = maxAttempts
 	return e
 }
@@ -48,7 +49,7 @@ func TestAFailingEventHoldsItsKeyUntilItIsDeadAndIsReplayed(t *testing.T) {
 	broken.Store(true)
 	s := failing(&broken)
 	b.start(worker.Step(pipelineName, s))
-	b.enqueue(patient("bad", 1), patient("bad", 2), patient("bad", 3))
+	b.enqueue(bad(1), bad(2), bad(3))
 	for n := range 20 {
 		b.enqueue(event(fmt.Sprintf("good%d", n), n))
 	}
@@ -57,11 +58,11 @@ func TestAFailingEventHoldsItsKeyUntilItIsDeadAndIsReplayed(t *testing.T) {
 	require.Equal(t, series("bad", 2, 3), only("bad", records))
 	require.Less(t, lastIndexOfOthers(records, "bad"), slices.Index(records, "bad/2"), "other keys did not wait: %v", records)
 
-	require.Len(t, s.of("bad", 1), maxAttempts, "calls")
+	require.Len(t, s.of(1), maxAttempts, "calls")
 	require.Equal(t, maxAttempts, ask[int](b, "select attempts_made from outbox_events where status = 'failed'"), "attempts in the row")
 	require.Equal(t, maxAttempts, ask[int](b, "select attempts from omnibox.dead_letters"), "attempts in the dead letter")
 	require.Equal(t, "transient", ask[string](b, "select error_class from omnibox.dead_letters where state = 'open'"))
-	require.True(t, s.of("bad", 2)[0].After(s.of("bad", 1)[maxAttempts-1]), "what is behind waits until the end")
+	require.True(t, s.of(2)[0].After(s.of(1)[maxAttempts-1]), "what is behind waits until the end")
 
 	broken.Store(false)
 	done, err := b.store().Replay(t.Context(), store.ReplayParams{By: "test"})
@@ -87,7 +88,7 @@ func TestWithSkipLaterEventsOvertakeAFailingOne(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
 	b.start(worker.Step(pipelineName, failing(&broken)))
-	b.enqueue(patient("bad", 1), patient("bad", 2), patient("bad", 3))
+	b.enqueue(bad(1), bad(2), bad(3))
 	require.Equal(t, series("bad", 2, 3), b.awaitRecords(2))
 	require.Equal(t, "pending", ask[string](b, "select status from outbox_events where payload->>'n' = '1'"), "it is still being tried")
 	broken.Store(false)
@@ -131,9 +132,9 @@ func TestManyWorkersKeepTheGapsBetweenAttempts(t *testing.T) {
 	for range 4 {
 		b.start(worker.Step(pipelineName, s))
 	}
-	b.enqueue(patient("bad", 1))
+	b.enqueue(bad(1))
 	b.awaitFailed()
-	times := s.of("bad", 1)
+	times := s.of(1)
 	require.Len(t, times, maxAttempts)
 	for i := 1; i < len(times); i++ {
 		least := base << (i - 1) / 2 // with jitter: half to full

@@ -34,12 +34,12 @@ func (s *step) Run(ctx context.Context, e *omnibox.Event) (pipeline.Result, erro
 	return pipeline.Next, s.run(ctx, e, n)
 }
 
-// of gives the times at which an event came.
-func (s *step) of(key string, n int) (times []time.Time) {
+// of gives the times at which an event of the key "bad" came.
+func (s *step) of(n int) (times []time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.calls {
-		if c.key == key && c.n == n {
+		if c.key == "bad" && c.n == n {
 			times = append(times, c.at)
 		}
 	}

@@ -86,7 +86,7 @@ func (c *Campaign) Run(ctx context.Context) (*Report, error) {
 		defer r.reader.Close()
 	}
 	if err != nil {
-		return r.report, errors.Join(err, r.stopWorkers())
+		return r.report, errors.Join(err, r.stopWorkers(ctx))
 	}
 	began := time.Now()
 	production := produce(ctx, producer)
@@ -96,7 +96,7 @@ func (c *Campaign) Run(ctx context.Context) (*Report, error) {
 	if err == nil {
 		err = r.awaitEnd(ctx)
 	}
-	return r.report, errors.Join(err, r.stopWorkers(), r.check(ctx))
+	return r.report, errors.Join(err, r.stopWorkers(ctx), r.check(ctx))
 }
 
 // production is a producer at work.
@@ -273,10 +273,10 @@ func (r *run) awaitEnd(ctx context.Context) error {
 }
 
 // stopWorkers stops them in order, so that the check finds what they leave behind.
-func (r *run) stopWorkers() error {
+func (r *run) stopWorkers(ctx context.Context) error {
 	var errs []error
 	for _, w := range r.workers {
-		errs = append(errs, w.Stop(context.Background()))
+		errs = append(errs, w.Stop(context.WithoutCancel(ctx)))
 	}
 	return errors.Join(errs...)
 }

@@ -171,9 +171,9 @@ func stallReplies(ctx context.Context, p *servers.Proxy) (func() error, error) {
 	return func() error { p.Heal(ctx); return nil }, p.StallReplies()
 }
 
-func onNetwork(to func(*run) *servers.Proxy, break_ outage) func(context.Context, *run, *Hit) error {
+func onNetwork(to func(*run) *servers.Proxy, strike outage) func(context.Context, *run, *Hit) error {
 	return func(ctx context.Context, r *run, _ *Hit) error {
-		mend, err := break_(ctx, to(r))
+		mend, err := strike(ctx, to(r))
 		if err != nil {
 			return err
 		}

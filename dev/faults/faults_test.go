@@ -38,7 +38,7 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	if _, err := exec.LookPath("java"); testing.Short() || (err != nil && os.Getenv("JAVA_HOME") == "") {
 		t.Skip("real servers, minutes, and Java for Kafka")
 	}
-	dir, err := os.MkdirTemp("", "omnibox-faults-")
+	dir, err := os.MkdirTemp("", "omnibox-faults-") //nolint:usetesting // it stays when the test fails
 	require.NoError(t, err)
 	s, err := StartServers(t.Context(), dir, os.Stderr)
 	require.NoError(t, err)
