@@ -131,6 +131,7 @@ var mutants = map[string]func(m *mutant){
 		}
 	},
 	"SaysSentOfWhatIsThereOnly": func(m *mutant) {
+		m.SetDelay(time.Millisecond)
 		m.publish = func(m *mutant, ctx context.Context, records []broker.Record) []error {
 			errs := m.Broker.Publish(ctx, records)
 			if ctx.Err() != nil {

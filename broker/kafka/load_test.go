@@ -32,7 +32,8 @@ type load struct {
 // load starts the traffic; each call may take so long.
 func (r *rig) load(t *testing.T, timeout time.Duration) *load {
 	t.Helper()
-	l := &load{r: r, topic: createTopic(t, 6, nil, r.addr), stop: make(chan struct{}), sent: make(map[string]int)}
+	// With so small a limit a call needs several batches a partition.
+	l := &load{r: r, topic: createTopic(t, 6, limit("400"), r.addr), stop: make(chan struct{}), sent: make(map[string]int)}
 	p := dial(t, kafka.Config{}, r.addr)
 	for caller := range 4 {
 		l.callers.Go(func() {

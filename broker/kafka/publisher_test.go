@@ -332,6 +332,31 @@ func TestOlderProtocols(t *testing.T) {
 	}
 }
 
+// A publisher that may write to a topic, but not read its limits, leaves them to
+// the broker.
+func TestLimitsThatWeMayNotKnow(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.ControlKey(int16(kmsg.DescribeConfigs), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		for _, r := range req.(*kmsg.DescribeConfigsRequest).Resources {
+			denied := kmsg.NewDescribeConfigsResponseResource()
+			denied.ResourceType, denied.ResourceName = r.ResourceType, r.ResourceName
+			denied.ErrorCode = int16(sarama.ErrTopicAuthorizationFailed)
+			resp.Resources = append(resp.Resources, denied)
+		}
+		return resp, nil, true
+	})
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	call := series("t", 6, 2)
+	call[2].Value = make([]byte, 2<<20) // alone, since it fits no batch of Kafka's default size
+	errs := p.Publish(t.Context(), call)
+	require.Equal(t, omnibox.ClassPermanent, omnibox.ClassOf(errs[2]), "%v", errs[2])
+	require.ErrorIs(t, errs[4], omnibox.ErrNotSent)
+	requireSent(t, []error{errs[0], errs[1], errs[3], errs[5]})
+}
+
 func TestCheckTopics(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
