@@ -33,11 +33,8 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 		wide[i] = int64(slot)
 	}
 	args := s.filterArgs(pgx.StrictNamedArgs{"slots": wide, "pipeline": s.cfg.Pipeline})
-	rows, err := s.db.Query(ctx, s.sql["due_slots"], args)
-	if err != nil {
-		return nil, s.wrap("look for due events", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	var due []int
+	err := s.query(ctx, s.db, "due_slots", args, collectInto(&due, pgx.RowTo[int]))
 	return due, s.wrap("look for due events", err)
 }
 
@@ -45,11 +42,8 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 // in their hands; at most ten, from a sample of each slot's oldest rows. With
 // ClaimShard there must be none.
 func (s *Store) ForeignOwners(ctx context.Context) ([]string, error) {
-	rows, err := s.db.Query(ctx, s.sql["foreign_owners"])
-	if err != nil {
-		return nil, s.wrap("look for other relays", err)
-	}
-	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	var owners []string
+	err := s.query(ctx, s.db, "foreign_owners", pgx.StrictNamedArgs{}, collectInto(&owners, pgx.RowTo[string]))
 	return owners, s.wrap("look for other relays", err)
 }
 

@@ -203,11 +203,8 @@ func (c *rowClaim) Extend(ctx context.Context) error {
 	hand := c.inHand()
 	args := c.handArgs(hand)
 	args["lease"] = c.cfg.Lease.Microseconds()
-	rows, err := c.db.Query(ctx, c.sql["extend_rows"], args)
-	if err != nil {
-		return c.wrap("extend leases", err)
-	}
-	renewed, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	var renewed [][16]byte
+	err := c.query(ctx, c.db, "extend_rows", args, collectInto(&renewed, pgx.RowTo[[16]byte]))
 	if err != nil {
 		return c.wrap("extend leases", err)
 	}
@@ -230,15 +227,14 @@ func (c *rowClaim) dropAllBut(ctx context.Context, hand refs, renewed [][16]byte
 	if len(renewed) == len(hand.ids) {
 		return false, nil
 	}
-	rows, err := c.db.Query(ctx, c.sql["row_owners"], c.handArgs(hand))
-	if err != nil {
-		return false, err
-	}
-	var id [16]byte
-	var pending, ours bool
-	_, err = pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
-		lost = lost || !ours
-		return nil
+	err = c.query(ctx, c.db, "row_owners", c.handArgs(hand), func(rows pgx.Rows) error {
+		var id [16]byte
+		var pending, ours bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
+			lost = lost || !ours
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return false, err
@@ -272,7 +268,7 @@ func (c *rowClaim) Release(ctx context.Context) error {
 	c.hands.Delete(c)
 	ctx, cancel := releaseContext(ctx)
 	defer cancel()
-	if _, err := c.db.Exec(ctx, c.sql["release_rows"], c.handArgs(c.inHand())); err != nil {
+	if err := c.query(ctx, c.db, "release_rows", c.handArgs(c.inHand()), done); err != nil {
 		return c.wrap("release rows", err)
 	}
 	c.mu.Lock()

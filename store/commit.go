@@ -38,6 +38,9 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 	}
 	var lost error
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, byIndex); err != nil {
+			return err
+		}
 		err := s.commitTx(ctx, tx, outcomes)
 		if errors.Is(err, omnibox.ErrLeaseLost) {
 			lost, err = err, nil // the others are to be committed
@@ -67,14 +70,11 @@ func (s *Store) completeLeased(ctx context.Context, outcomes []omnibox.Outcome) 
 		leases[outcomes[i].Event.Fence] = false
 	}
 	slots, tokens := fences(leases)
-	rows, err := s.db.Query(ctx, s.sql[s.onComplete()+"_leased"], pgx.StrictNamedArgs{
+	var live []omnibox.Fence
+	err := s.query(ctx, s.db, s.onComplete()+"_leased", pgx.StrictNamedArgs{
 		"table": s.table, "lease_slots": slots, "lease_tokens": tokens,
 		"ids": o.ids.literal(), "created_ats": o.createdAts, "slots": o.slots, "tokens": o.tokens,
-	})
-	if err != nil {
-		return err
-	}
-	live, err := pgx.CollectRows(rows, pgx.RowToStructByPos[omnibox.Fence])
+	}, collectInto(&live, pgx.RowToStructByPos[omnibox.Fence]))
 	if err != nil {
 		return err
 	}

@@ -22,3 +22,6 @@ func (s *Store) ReadForTest(slots []int, perSlot, n int) (string, pgx.StrictName
 
 // StatementsForTest are all statements by name.
 func (s *Store) StatementsForTest() map[string]string { return s.sql }
+
+// ByIndexForTest is what fetches and settles run under.
+const ByIndexForTest = byIndex

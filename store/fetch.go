@@ -10,18 +10,13 @@ import (
 	"github.com/omnibox-go/omnibox"
 )
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // read reads a page of what is due. It takes no lock.
-func (s *Store) read(ctx context.Context, db querier, from start, n int) (page, error) {
-	rows, err := db.Query(ctx, s.sql["read_due"], s.readArgs(from, n))
-	if err != nil {
-		return page{}, err
-	}
-	return collect(rows, n)
+func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page, err error) {
+	err = s.query(ctx, db, "read_due", s.readArgs(from, n), func(rows pgx.Rows) (err error) {
+		p, err = collect(rows, n)
+		return err
+	})
+	return p, err
 }
 
 func (s *Store) readArgs(from start, n int) pgx.StrictNamedArgs {
@@ -175,10 +170,9 @@ func (c *cursors) lookOnce() bool {
 // markHeld takes rows that a hold blocks out of the fetch's index.
 func (s *Store) markHeld(ctx context.Context, blocked []omnibox.Event) error {
 	o := refsOf(blocked)
-	_, err := s.db.Exec(ctx, s.sql["mark_held"], pgx.StrictNamedArgs{
+	return s.query(ctx, s.db, "mark_held", pgx.StrictNamedArgs{
 		"table": s.table, "ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys,
-	})
-	return err
+	}, done)
 }
 
 // refs are columns that tell a statement which rows are meant.

@@ -144,6 +144,9 @@ func (s *Store) mark(ctx context.Context, events []*omnibox.Event) error {
 	}
 	var counts []count
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, byIndex); err != nil {
+			return err
+		}
 		live, err := s.lock(ctx, tx, asked)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/omnibox-go/omnibox"
 )
@@ -40,6 +41,9 @@ type page struct {
 	cut    uint64 // slots of which something did not fit
 }
 
+// columns of read_due.sql: of the read, and of a row.
+const headColumns, rowColumns = 3, 24
+
 // collect reads a page. It scans by hand: reflection per row would cost as much
 // as the database.
 func collect(rows pgx.Rows, capacity int) (page, error) {
@@ -47,27 +51,28 @@ func collect(rows pgx.Rows, capacity int) (page, error) {
 	p := page{rows: make([]row, 0, capacity)}
 	var full, cut int64
 	for rows.Next() {
-		if rows.RawValues()[3] == nil { // no slot: nothing was found
-			var rest [31]any
-			rest[0], rest[1], rest[2] = &p.paused, &full, &cut
-			if err := rows.Scan(rest[:]...); err != nil {
+		if rows.RawValues()[headColumns] == nil { // no slot: nothing was found
+			if err := rows.Scan(append([]any{&p.paused, &full, &cut}, make([]any, rowColumns)...)...); err != nil {
 				return page{}, err
 			}
 			continue
 		}
 		p.rows = append(p.rows, row{})
 		r := &p.rows[len(p.rows)-1]
+		var flags int
+		var seq *int64
 		var payload, headers []byte
-		err := rows.Scan(&p.paused, &full, &cut,
-			&r.Fence.Slot, &r.state, &r.isCut, &r.isScheduled, &r.HoldsKey, &r.lapsed,
-			(*[16]byte)(&r.ID), &r.CreatedAt, &r.Seq, &r.Topic, &r.Key, &r.ScheduledAt,
+		err := rows.Scan(&p.paused, &full, &cut, &r.Fence.Slot, &flags,
+			(*[16]byte)(&r.ID), &r.CreatedAt, &seq, &r.Topic, &r.Key, &r.ScheduledAt,
 			&r.Type, &r.Aggregate.Type, (*[16]byte)(&r.Aggregate.ID),
 			&payload, &headers, &r.Body,
-			&r.ContentType, &r.SchemaVersion, &r.TraceID, &r.CorrelationID, &r.CausationID, &r.IdempotencyKey,
+			(*optional)(&r.ContentType), (*optional)(&r.SchemaVersion), (*optional)(&r.TraceID),
+			(*optional)(&r.CorrelationID), (*optional)(&r.CausationID), (*optional)(&r.IdempotencyKey),
 			&r.MaxAttempts, &r.Attempts, &r.Fetches, &r.Replays)
 		if err != nil {
 			return page{}, err
 		}
+		r.set(flags, seq)
 		if payload != nil {
 			r.Payload = json.RawMessage(compact(payload))
 		}
@@ -77,6 +82,24 @@ func collect(rows pgx.Rows, capacity int) (page, error) {
 	}
 	p.full, p.cut = uint64(full), uint64(cut)
 	return p, rows.Err()
+}
+
+// set unpacks flags; a row without a number comes last.
+func (r *row) set(flags int, seq *int64) {
+	r.state = flags & 3
+	r.isCut, r.isScheduled, r.HoldsKey, r.lapsed = flags&4 != 0, flags&8 != 0, flags&16 != 0, flags&32 != 0
+	if r.Seq = unnumbered; seq != nil {
+		r.Seq = *seq
+	}
+}
+
+// optional is a string that is empty where the column is null.
+type optional string
+
+// ScanText takes the value of a column.
+func (o *optional) ScanText(v pgtype.Text) error {
+	*o = optional(v.String)
+	return nil
 }
 
 // compact removes in place the spaces that jsonb writes behind colons and commas.
@@ -119,6 +142,9 @@ func readHeaders(text []byte) (map[string]string, error) {
 	if len(text) == 0 || text[0] != '{' {
 		return nil, nil
 	}
+	if headers, ok := plainHeaders(text); ok {
+		return headers, nil
+	}
 	var headers map[string]string
 	if json.Unmarshal(text, &headers) == nil {
 		return headers, nil
@@ -136,6 +162,26 @@ func readHeaders(text []byte) (map[string]string, error) {
 		headers[k] = value
 	}
 	return headers, nil
+}
+
+// plainHeaders reads an object of strings without escapes: nearly all are, and
+// a decoder would cost as much as the rest of the row.
+func plainHeaders(text []byte) (map[string]string, bool) {
+	if bytes.IndexByte(text, '\\') >= 0 {
+		return nil, false
+	}
+	parts := bytes.Split(text[1:len(text)-1], []byte{'"'}) // "", key, `: `, value, `, `, key, …
+	if len(parts)%4 != 1 {
+		return nil, false
+	}
+	headers := make(map[string]string, len(parts)/4)
+	for i := 0; i+4 < len(parts); i += 4 {
+		if string(bytes.TrimSpace(parts[i+2])) != ":" {
+			return nil, false
+		}
+		headers[string(parts[i+1])] = string(parts[i+3])
+	}
+	return headers, true
 }
 
 // unnumbered is the seq of a row that has none.
