@@ -350,11 +350,12 @@ func TestLimitsThatWeMayNotKnow(t *testing.T) {
 	})
 	p := dial(t, kafka.Config{}, f.Brokers()...)
 	call := series("t", 6, 2)
-	call[2].Value = make([]byte, 2<<20) // alone, since it fits no batch of Kafka's default size
+	call[2].Value = append(make([]byte, 2<<20), refuseMe...) // alone, since it fits no batch of Kafka's default size
 	errs := p.Publish(t.Context(), call)
 	require.Equal(t, omnibox.ClassPermanent, omnibox.ClassOf(errs[2]), "%v", errs[2])
 	require.ErrorIs(t, errs[4], omnibox.ErrNotSent)
 	requireSent(t, []error{errs[0], errs[1], errs[3], errs[5]})
+	require.Contains(t, f.requests(), 1)
 }
 
 func TestCheckTopics(t *testing.T) {
