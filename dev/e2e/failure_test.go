@@ -44,7 +44,19 @@ func failing(broken *atomic.Bool) *step {
 // trap: 3, 21, 39
 func TestAFailingEventHoldsItsKeyUntilItIsDeadAndIsReplayed(t *testing.T) {
 	t.Parallel()
+	// in one batch, and in batches of which the next is read before the first is decided
+	for _, batch := range []int{500, 1} {
+		t.Run(fmt.Sprintf("batch %d", batch), func(t *testing.T) {
+			t.Parallel()
+			failingEventHoldsItsKey(t, batch)
+		})
+	}
+}
+
+func failingEventHoldsItsKey(t *testing.T, batch int) {
+	t.Helper()
 	b := newBed(t)
+	b.outbox(func(o *config.Outbox) { o.Batch = batch })
 	var broken atomic.Bool
 	broken.Store(true)
 	s := failing(&broken)
@@ -56,7 +68,7 @@ func TestAFailingEventHoldsItsKeyUntilItIsDeadAndIsReplayed(t *testing.T) {
 	records := b.awaitRecords(22)
 	b.awaitFailed()
 	require.Equal(t, series("bad", 2, 3), only("bad", records))
-	require.Less(t, lastIndexOfOthers(records, "bad"), slices.Index(records, "bad/2"), "other keys did not wait: %v", records)
+	require.Less(t, lastIndexOfOthers(records, "bad"), slices.Index(records, "bad/2"), "other keys did wait: %v", records)
 
 	require.Len(t, s.of(1), maxAttempts, "calls")
 	require.Equal(t, maxAttempts, ask[int](b, "select attempts_made from outbox_events where status = 'failed'"), "attempts in the row")
