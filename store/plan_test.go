@@ -33,12 +33,12 @@ func TestEveryStatementPrepares(t *testing.T) {
 // trap: 31
 func TestFetchCostsTheSameAtAnySize(t *testing.T) {
 	t.Parallel()
-	small, _ := readPlan(t, 10_000, true)
+	small, smallPlan := readPlan(t, 10_000, true)
 	large, plan := readPlan(t, 200_000, true)
 	t.Logf("buffers: %d at 10,000 pending, %d at 200,000", small, large)
 	require.LessOrEqual(t, float64(large), 1.3*float64(small), plan)
-	require.NotContains(t, plan, `Seq Scan`)
-	require.NotContains(t, plan, `Bitmap`)
+	require.NotRegexp(t, "Seq Scan|Bitmap", smallPlan)
+	require.NotRegexp(t, "Seq Scan|Bitmap", plan)
 }
 
 // The statistics are those of a table in which nothing is pending.
