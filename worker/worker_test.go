@@ -11,16 +11,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/fx"
-	"go.uber.org/goleak"
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/broker/membroker"
+	"github.com/omnibox-go/omnibox/dev/devtest"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { devtest.Main(m) }
 
 // nothing is a configuration of which nothing can be reached.
 func nothing(t *testing.T, listen string) *config.Config {
