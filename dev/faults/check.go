@@ -143,8 +143,7 @@ var promises = []Promise{
 	{"rows that are not completed, untried and free of holds", `
 		select format('%s %s: %s, attempts %s, fetches %s, held %s, last error %s', id, partition_key, status, attempts_made, fetches, held, last_error)
 		from outbox_events where status <> 'completed' or attempts_made <> 0 or held`},
-	{"writes to settled rows", // trap: 15
-		`select format('%s %s by %s: %s -> %s', at, what, application, before, after) from settled_writes`},
+	{"writes to settled rows", `select format('%s %s by %s: %s -> %s', at, what, application, before, after) from settled_writes`},
 	{"dead letters", `select format('%s %s: %s', event_id, error_class, error) from omnibox.dead_letters`},
 	{"holds left", `select format('%s %s since %s', partition_key, reason, since) from omnibox.holds`},
 	{"events of a key numbered against the order of their transactions", `

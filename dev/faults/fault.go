@@ -107,7 +107,7 @@ func killWorkers(ctx context.Context, r *run, hit *Hit) error {
 // freezeWorker freezes a worker with records under way: Kafka is slow enough for
 // some to be. When the worker wakes, it learns that they were written, and would
 // settle rows that have been others' since.
-func freezeWorker(ctx context.Context, r *run, _ *Hit) error { // trap: 11
+func freezeWorker(ctx context.Context, r *run, _ *Hit) error {
 	w, kafka := r.someWorker(), toKafka(r)
 	if err := kafka.Latency(500*time.Millisecond, 0); err != nil {
 		return err
@@ -167,7 +167,7 @@ func stall(ctx context.Context, p *servers.Proxy) (func() error, error) {
 }
 
 // stallReplies leaves the outcome of what is sent unknown to the sender.
-func stallReplies(ctx context.Context, p *servers.Proxy) (func() error, error) { // trap: 18
+func stallReplies(ctx context.Context, p *servers.Proxy) (func() error, error) {
 	return func() error { p.Heal(ctx); return nil }, p.StallReplies()
 }
 

@@ -34,6 +34,8 @@ const (
 )
 
 // The campaigns come one after the other on the same servers.
+//
+// trap: 11, 15, 18, 36
 func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	if _, err := exec.LookPath("java"); testing.Short() || (err != nil && os.Getenv("JAVA_HOME") == "") {
 		t.Skip("real servers, minutes, and Java for Kafka")
