@@ -11,7 +11,7 @@ import (
 // within minutes: it takes a backlog for a handful of rows, and then sorts all of
 // it for every fetch, or scans the table for every settle. Each statement here
 // that runs under it has an index that fits at any size.
-const byIndex = "select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+const byIndex = "select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 // batcher is a pool or a transaction.
 type batcher interface {

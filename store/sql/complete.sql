@@ -3,6 +3,6 @@
 -- Index: primary key.
 update {{table}} t
 set status = 'completed', completed_at = greatest(now(), t.created_at, t.scheduled_at), updated_at = now(),
-	held = false, lease_until = null, locked_at = null, locked_by = null
+	held = false, fetches = 0, lease_until = null, locked_at = null, locked_by = null
 from unnest(@ids::uuid[], @created_ats::timestamptz[]) o (id, created_at)
 where t.id = o.id and t.created_at = o.created_at and t.status = 'pending'

@@ -12,7 +12,7 @@ with leases as materialized (
 ), completed as (
 	update {{table}} t
 	set status = 'completed', completed_at = greatest(now(), t.created_at, t.scheduled_at), updated_at = now(),
-		held = false, lease_until = null, locked_at = null, locked_by = null
+		held = false, fetches = 0, lease_until = null, locked_at = null, locked_by = null
 	from unnest(@ids::uuid[], @created_ats::timestamptz[], @slots::smallint[], @tokens::bigint[])
 		o (id, created_at, slot, token)
 	join leases l on l.slot = o.slot and l.token = o.token
