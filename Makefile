@@ -31,7 +31,7 @@ test-kafka: stack ## Run the broker suite and the end-to-end tests on a real Apa
 	@$(BIN)/stack -postgres -temporal -kafka -- go test -count=1 $(ARGS) ./broker/... ./dev/...
 
 test-faults: ## Kill, pause and cut everything at random, a hundred times
-	go test ./dev/faults -faults=100 -timeout 60m
+	go test ./dev/faults -v -faults=100 -timeout 60m
 
 bench: ## Measure throughput and latency
 	go run ./dev/cmd/bench

@@ -32,7 +32,7 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 	for i, slot := range slots {
 		wide[i] = int64(slot)
 	}
-	args := s.filterArgs(pgx.StrictNamedArgs{"slots": wide, "pipeline": s.cfg.Pipeline})
+	args := s.filterArgs(named{"slots": wide, "pipeline": s.cfg.Pipeline})
 	var due []int
 	err := s.query(ctx, s.db, "due_slots", args, collectInto(&due, pgx.RowTo[int]))
 	return due, s.wrap("look for due events", err)
@@ -43,12 +43,12 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 // ClaimShard there must be none.
 func (s *Store) ForeignOwners(ctx context.Context) ([]string, error) {
 	var owners []string
-	err := s.query(ctx, s.db, "foreign_owners", pgx.StrictNamedArgs{}, collectInto(&owners, pgx.RowTo[string]))
+	err := s.query(ctx, s.db, "foreign_owners", named{}, collectInto(&owners, pgx.RowTo[string]))
 	return owners, s.wrap("look for other relays", err)
 }
 
 // filterArgs adds the filter to args; an empty list is null and matches all.
-func (s *Store) filterArgs(args pgx.StrictNamedArgs) pgx.StrictNamedArgs {
+func (s *Store) filterArgs(args named) named {
 	list := func(values []string) []string {
 		if len(values) == 0 {
 			return nil

@@ -74,7 +74,7 @@ func (c *rowClaim) forget(outcomes []omnibox.Outcome) {
 // refusePaused is ErrPaused while the pipeline is paused.
 func (c *rowClaim) refusePaused(ctx context.Context) error {
 	var paused bool
-	err := c.db.QueryRow(ctx, c.sql["is_paused"], pgx.StrictNamedArgs{"pipeline": c.cfg.Pipeline}).Scan(&paused)
+	err := c.db.QueryRow(ctx, c.sql["is_paused"], named{"pipeline": c.cfg.Pipeline}).Scan(&paused)
 	if err == nil && paused {
 		return omnibox.ErrPaused
 	}
@@ -122,7 +122,7 @@ func unlessBusy(err error) error {
 // pick locks the slots, reads, and leases, each a statement with a snapshot
 // younger than the one before.
 func (c *rowClaim) pick(ctx context.Context, tx pgx.Tx, from start, n int) (taken, error) {
-	_, err := tx.Exec(ctx, c.sql["lock_slots"], pgx.StrictNamedArgs{"table": c.table, "slots": narrow(c.slots)})
+	_, err := tx.Exec(ctx, c.sql["lock_slots"], named{"table": c.table, "slots": narrow(c.slots)})
 	if err != nil {
 		return taken{}, err
 	}
@@ -163,7 +163,7 @@ func (c *rowClaim) lease(ctx context.Context, tx pgx.Tx, events []omnibox.Event)
 		return nil, nil
 	}
 	o := refsOf(events)
-	rows, err := tx.Query(ctx, c.sql["lease_rows"], pgx.StrictNamedArgs{
+	rows, err := tx.Query(ctx, c.sql["lease_rows"], named{
 		"ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys, "seqs": o.seqs,
 		"hand": c.inHand().ids.literal(), "ordered": c.ordered(), "owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
 	})
@@ -253,8 +253,8 @@ func (c *rowClaim) dropAllBut(ctx context.Context, hand refs, renewed [][16]byte
 	return lost, nil
 }
 
-func (c *rowClaim) handArgs(hand refs) pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{"ids": hand.ids.literal(), "created_ats": hand.createdAts, "tokens": hand.tokens, "owner": c.cfg.Owner}
+func (c *rowClaim) handArgs(hand refs) named {
+	return named{"ids": hand.ids.literal(), "created_ats": hand.createdAts, "tokens": hand.tokens, "owner": c.cfg.Owner}
 }
 
 // Mark counts a delivery about to begin; see Store.mark.

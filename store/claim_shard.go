@@ -45,7 +45,7 @@ func (s *Store) claimShard(ctx context.Context, slots []int) (omnibox.Claim, err
 
 // take leases those of slots that are free.
 func (c *shardClaim) take(ctx context.Context, slots []int) error {
-	rows, err := c.db.Query(ctx, c.sql["lease_slots"], pgx.StrictNamedArgs{
+	rows, err := c.db.Query(ctx, c.sql["lease_slots"], named{
 		"table": c.table, "pipeline": c.cfg.Pipeline, "slots": narrow(slots),
 		"owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
 	})
@@ -180,7 +180,7 @@ func (c *shardClaim) renew(ctx context.Context) (lost bool, err error) {
 }
 
 // held are the leases as arguments.
-func (c *shardClaim) held() pgx.StrictNamedArgs {
+func (c *shardClaim) held() named {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var tokens []int64
@@ -188,7 +188,7 @@ func (c *shardClaim) held() pgx.StrictNamedArgs {
 	for _, slot := range slots {
 		tokens = append(tokens, c.leases[slot])
 	}
-	return pgx.StrictNamedArgs{"table": c.table, "slots": narrow(slots), "tokens": tokens}
+	return named{"table": c.table, "slots": narrow(slots), "tokens": tokens}
 }
 
 // Mark counts a delivery about to begin; see Store.mark.

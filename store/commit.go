@@ -71,7 +71,7 @@ func (s *Store) completeLeased(ctx context.Context, outcomes []omnibox.Outcome) 
 	}
 	slots, tokens := fences(leases)
 	var live []omnibox.Fence
-	err := s.query(ctx, s.db, s.onComplete()+"_leased", pgx.StrictNamedArgs{
+	err := s.query(ctx, s.db, s.onComplete()+"_leased", named{
 		"table": s.table, "lease_slots": slots, "lease_tokens": tokens,
 		"ids": o.ids.literal(), "created_ats": o.createdAts, "slots": o.slots, "tokens": o.tokens,
 	}, collectInto(&live, pgx.RowToStructByPos[omnibox.Fence]))

@@ -68,8 +68,8 @@ type DeadFilter struct {
 }
 
 // args are the parameters that every statement over a filter has.
-func (f DeadFilter) args(table string) pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{
+func (f DeadFilter) args(table string) named {
+	return named{
 		"table": table, "pipeline": f.Pipeline, "topic": f.Topic, "key": f.Key, "type": f.Type,
 		"class": string(f.Class), "fingerprint": f.Fingerprint,
 		"since": orInfinity(f.Since, -1), "until": orInfinity(f.Until, 1),
@@ -225,7 +225,7 @@ type ShowDeadResult struct {
 // ErrNoDeadLetter if there is neither. It takes no lock.
 func (s *Store) ShowDead(ctx context.Context, p ShowDeadParams) (ShowDeadResult, error) {
 	var out ShowDeadResult
-	rows, _ := s.db.Query(ctx, s.sql["dead_letters_of"], pgx.StrictNamedArgs{
+	rows, _ := s.db.Query(ctx, s.sql["dead_letters_of"], named{
 		"table": s.table, "event": p.ID.Event, "letter": p.ID.Letter,
 	})
 	letters, err := pgx.CollectRows(rows, pgx.RowToStructByName[DeadLetter])
@@ -236,7 +236,7 @@ func (s *Store) ShowDead(ctx context.Context, p ShowDeadParams) (ShowDeadResult,
 	if len(letters) > 0 {
 		event = letters[0].EventID
 	}
-	rows, _ = s.db.Query(ctx, s.sql["dead_row"], pgx.StrictNamedArgs{"event": event, "payload": p.Payload})
+	rows, _ = s.db.Query(ctx, s.sql["dead_row"], named{"event": event, "payload": p.Payload})
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Row])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows) && len(letters) == 0:

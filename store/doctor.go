@@ -153,7 +153,7 @@ func (s *Store) checkGrants(ctx context.Context) (Check, error) {
 	if !sequenceUsage {
 		mend = append(mend, "grant usage on sequence "+sequence+" to "+role)
 	}
-	rows, _ := s.db.Query(ctx, s.sql["doctor_grants"], pgx.StrictNamedArgs{"schemas": schemas, "names": names, "privileges": privileges})
+	rows, _ := s.db.Query(ctx, s.sql["doctor_grants"], named{"schemas": schemas, "names": names, "privileges": privileges})
 	missing := map[string][]string{}
 	var inSchema, table, privilege string
 	if _, err := pgx.ForEachRow(rows, []any{&inSchema, &table, &privilege}, func() error {
@@ -176,7 +176,7 @@ func (s *Store) checkGrants(ctx context.Context) (Check, error) {
 
 func (s *Store) checkSlots(ctx context.Context) (Check, error) {
 	var n int
-	if err := s.db.QueryRow(ctx, s.sql["doctor_slots"], pgx.StrictNamedArgs{"table": s.table}).Scan(&n); err != nil {
+	if err := s.db.QueryRow(ctx, s.sql["doctor_slots"], named{"table": s.table}).Scan(&n); err != nil {
 		return Check{}, err
 	}
 	if n != omnibox.Slots {
@@ -188,7 +188,7 @@ func (s *Store) checkSlots(ctx context.Context) (Check, error) {
 func (s *Store) checkSettings(ctx context.Context) (Check, error) {
 	var have *stored
 	var table string
-	err := s.db.QueryRow(ctx, s.sql["doctor_settings"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline, "table": s.table}).Scan(&have, &table)
+	err := s.db.QueryRow(ctx, s.sql["doctor_settings"], named{"pipeline": s.cfg.Pipeline, "table": s.table}).Scan(&have, &table)
 	if err != nil {
 		return Check{}, err
 	}
@@ -203,6 +203,6 @@ func (s *Store) checkSettings(ctx context.Context) (Check, error) {
 		have.Claim, have.Ordering, have.BehindFailure, have.Lease)}, nil
 }
 
-func (s *Store) quotedArg() pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{"quoted": QuoteTable(s.table)}
+func (s *Store) quotedArg() named {
+	return named{"quoted": QuoteTable(s.table)}
 }

@@ -172,7 +172,7 @@ func (e *enqueuer) findTaken(ctx context.Context, duplicates []int) (gone []int,
 		keys.add(e.events[i].IdempotencyKey)
 	}
 	rows := make(map[string]EnqueuedEvent, len(duplicates))
-	err = e.query(ctx, "enqueue_taken", pgx.StrictNamedArgs{"idempotency_keys": keys.String()}, func(row scanner) error {
+	err = e.query(ctx, "enqueue_taken", named{"idempotency_keys": keys.String()}, func(row scanner) error {
 		var key, id string
 		w := EnqueuedEvent{Duplicate: true}
 		if err := row.Scan(&key, &id, &w.Seq, &w.CreatedAt); err != nil {
@@ -203,12 +203,12 @@ func (e *enqueuer) serialize(ctx context.Context) error {
 		topics.add(e.events[i].Topic)
 		keys.add(e.events[i].Key)
 	}
-	args := pgx.StrictNamedArgs{"table": e.quoted, "topics": topics.String(), "keys": keys.String()}
+	args := named{"table": e.quoted, "topics": topics.String(), "keys": keys.String()}
 	return e.query(ctx, "enqueue_serialize", args, func(scanner) error { return nil })
 }
 
 // query runs a statement of sql/ and hands its rows to scan.
-func (e *enqueuer) query(ctx context.Context, name string, args pgx.StrictNamedArgs, scan func(scanner) error) error {
+func (e *enqueuer) query(ctx context.Context, name string, args named, scan func(scanner) error) error {
 	text, err := files.ReadFile("sql/" + name + ".sql")
 	if err != nil {
 		return err

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/omnibox-go/omnibox"
 )
 
@@ -80,8 +78,8 @@ func (b *batch) add(index int, e *omnibox.Event) {
 	b.contentTypes.addOptional(e.ContentType)
 }
 
-func (b *batch) args() pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{
+func (b *batch) args() named {
+	return named{
 		"ids": b.ids.String(), "topics": b.topics.String(), "keys": b.keys.String(),
 		"aggregate_types": b.aggregateTypes.String(), "aggregate_ids": b.aggregateIDs.String(),
 		"types": b.types.String(), "payloads": b.payloads.String(), "headers": b.headers.String(),

@@ -17,7 +17,7 @@ func (s *Store) ReadForTest(slots []int, perSlot, n int) (string, pgx.StrictName
 		from.afterAt = append(from.afterAt, time.Time{})
 		from.afterAtSeq = append(from.afterAtSeq, 0)
 	}
-	return s.sql["read_due"], s.readArgs(from, n)
+	return s.sql["read_due"], pgx.StrictNamedArgs(s.readArgs(from, n))
 }
 
 // StatementsForTest are all statements by name.

@@ -19,8 +19,8 @@ func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page
 	return p, err
 }
 
-func (s *Store) readArgs(from start, n int) pgx.StrictNamedArgs {
-	return s.filterArgs(pgx.StrictNamedArgs{
+func (s *Store) readArgs(from start, n int) named {
+	return s.filterArgs(named{
 		"table": s.table, "pipeline": s.cfg.Pipeline,
 		"slots": from.slots, "after": from.after, "after_at": from.afterAt, "after_at_seq": from.afterAtSeq,
 		"per_slot": from.perSlot, "n": n, "max_bytes": s.cfg.MaxFetchBytes,
@@ -170,7 +170,7 @@ func (c *cursors) lookOnce() bool {
 // markHeld takes rows that a hold blocks out of the fetch's index.
 func (s *Store) markHeld(ctx context.Context, blocked []omnibox.Event) error {
 	o := refsOf(blocked)
-	return s.query(ctx, s.db, "mark_held", pgx.StrictNamedArgs{
+	return s.query(ctx, s.db, "mark_held", named{
 		"table": s.table, "ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys,
 	}, done)
 }

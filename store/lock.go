@@ -36,7 +36,7 @@ func (s *Store) lockLeases(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Ou
 		leases[o.Event.Fence] = false
 	}
 	slots, tokens := fences(leases)
-	rows, err := tx.Query(ctx, s.sql["lock_leases"], pgx.StrictNamedArgs{"table": s.table, "slots": slots, "tokens": tokens})
+	rows, err := tx.Query(ctx, s.sql["lock_leases"], named{"table": s.table, "slots": slots, "tokens": tokens})
 	if err != nil {
 		return nil, err
 	}
@@ -66,12 +66,12 @@ func (s *Store) lockRows(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Outc
 	return func(e *omnibox.Event) bool { return live[e.ID] }, nil
 }
 
-func (s *Store) rowArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+func (s *Store) rowArgs(outcomes []omnibox.Outcome) named {
 	var r refs
 	for _, o := range outcomes {
 		r.add(o.Event)
 	}
-	return pgx.StrictNamedArgs{"ids": r.ids.literal(), "created_ats": r.createdAts, "tokens": r.tokens, "owner": s.cfg.Owner}
+	return named{"ids": r.ids.literal(), "created_ats": r.createdAts, "tokens": r.tokens, "owner": s.cfg.Owner}
 }
 
 // lostOf is ErrLeaseLost if any of outcomes was not live because another owner
@@ -171,10 +171,10 @@ func (s *Store) mark(ctx context.Context, events []*omnibox.Event) error {
 }
 
 // refArgs are the rows of outcomes as arguments.
-func refArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+func refArgs(outcomes []omnibox.Outcome) named {
 	var r refs
 	for _, o := range outcomes {
 		r.add(o.Event)
 	}
-	return pgx.StrictNamedArgs{"ids": r.ids.literal(), "created_ats": r.createdAts}
+	return named{"ids": r.ids.literal(), "created_ats": r.createdAts}
 }

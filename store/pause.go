@@ -42,7 +42,7 @@ func (s *Store) Pause(ctx context.Context, p PauseParams) (PauseResult, error) {
 			return err
 		}
 		out.Changed = before == nil
-		return tx.QueryRow(ctx, s.sql["pause_pipeline"], pgx.StrictNamedArgs{
+		return tx.QueryRow(ctx, s.sql["pause_pipeline"], named{
 			"pipeline": s.cfg.Pipeline, "table": s.table, "by": p.By, "reason": p.Reason,
 		}).Scan(&out.Pause.At, &out.Pause.By, &out.Pause.Reason)
 	})
@@ -65,7 +65,7 @@ func (s *Store) Resume(ctx context.Context) (ResumeResult, error) {
 		if out.Pause, err = s.lockPause(ctx, tx); err != nil || out.Pause == nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, s.sql["pause_pipeline_resume"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline}); err != nil {
+		if _, err := tx.Exec(ctx, s.sql["pause_pipeline_resume"], named{"pipeline": s.cfg.Pipeline}); err != nil {
 			return err
 		}
 		return s.notify(ctx, tx)
@@ -81,7 +81,7 @@ func (s *Store) Resume(ctx context.Context) (ResumeResult, error) {
 func (s *Store) lockPause(ctx context.Context, tx pgx.Tx) (*Pause, error) {
 	var at *time.Time
 	var p Pause
-	err := tx.QueryRow(ctx, s.sql["pause_pipeline_lock"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline}).
+	err := tx.QueryRow(ctx, s.sql["pause_pipeline_lock"], named{"pipeline": s.cfg.Pipeline}).
 		Scan(&at, &p.By, &p.Reason)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && at == nil {
 		return nil, nil //nolint:nilnil // no pause and no error is what it says
@@ -104,9 +104,9 @@ type PauseKeyParams struct {
 // until ResumeKey.
 func (s *Store) PauseKey(ctx context.Context, p PauseKeyParams) (PauseResult, error) {
 	var out PauseResult
-	args := pgx.StrictNamedArgs{"table": s.table, "topic": p.Key.Topic, "key": p.Key.Key}
+	args := named{"table": s.table, "topic": p.Key.Topic, "key": p.Key.Key}
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, s.sql["pause_key"], pgx.StrictNamedArgs{
+		tag, err := tx.Exec(ctx, s.sql["pause_key"], named{
 			"table": s.table, "topic": p.Key.Topic, "key": p.Key.Key, "by": p.By,
 		})
 		if err != nil {
@@ -133,7 +133,7 @@ type ResumeKeyResult struct {
 // ResumeKey ends a PauseKey and wakes the workers up.
 func (s *Store) ResumeKey(ctx context.Context, key omnibox.OrderKey) (ResumeKeyResult, error) {
 	var out ResumeKeyResult
-	args := pgx.StrictNamedArgs{"table": s.table, "topic": key.Topic, "key": key.Key}
+	args := named{"table": s.table, "topic": key.Topic, "key": key.Key}
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		var p Pause
 		err := tx.QueryRow(ctx, s.sql["pause_key_release"], args).Scan(&p.At, &p.By)

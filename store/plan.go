@@ -20,7 +20,7 @@ type batcher interface {
 
 // query runs a statement under byIndex, in the same round trip, and in one
 // transaction with it when db is the pool. read must read or close the rows.
-func (s *Store) query(ctx context.Context, db batcher, name string, args pgx.StrictNamedArgs, read func(pgx.Rows) error) error {
+func (s *Store) query(ctx context.Context, db batcher, name string, args named, read func(pgx.Rows) error) error {
 	var b pgx.Batch
 	b.Queue(byIndex)
 	b.Queue(s.sql[name], args)

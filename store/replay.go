@@ -209,7 +209,7 @@ func (s *Store) resolveChunk(ctx context.Context, r *resolution, refs []deadRef)
 		for i, ref := range refs {
 			letters[i] = ref.Letter
 		}
-		if _, err := tx.Exec(ctx, s.sql["dead_lock"], pgx.StrictNamedArgs{"letters": letters}); err != nil {
+		if _, err := tx.Exec(ctx, s.sql["dead_lock"], named{"letters": letters}); err != nil {
 			return err
 		}
 		var err error
@@ -250,7 +250,7 @@ func (s *Store) lookUp(ctx context.Context, r *resolution, ids []DeadID) ([]dead
 			events[i] = &ids[i].Event
 		}
 	}
-	rows, _ := s.db.Query(ctx, s.sql["dead_resolve"], pgx.StrictNamedArgs{"table": s.table, "events": events, "letters": letters})
+	rows, _ := s.db.Query(ctx, s.sql["dead_resolve"], named{"table": s.table, "events": events, "letters": letters})
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[known])
 	if err != nil {
 		return nil, err
@@ -312,7 +312,7 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, r *resolution, refs []dea
 	for i, ref := range refs {
 		events[i], created[i], letters[i] = ref.EventID, ref.CreatedAt, ref.Letter
 	}
-	rows, _ := tx.Query(ctx, s.sql["dead_replay"], pgx.StrictNamedArgs{
+	rows, _ := tx.Query(ctx, s.sql["dead_replay"], named{
 		"events": events, "created": created, "letters": letters, "by": r.by, "quoted": QuoteTable(s.table),
 	})
 	done := map[uuid.UUID]bool{}
@@ -333,7 +333,7 @@ func (s *Store) discard(ctx context.Context, tx pgx.Tx, r *resolution, refs []de
 	for i, ref := range refs {
 		letters[i], byLetter[ref.Letter] = ref.Letter, ref.EventID
 	}
-	rows, _ := tx.Query(ctx, s.sql["dead_discard"], pgx.StrictNamedArgs{"letters": letters, "by": r.by, "note": r.note})
+	rows, _ := tx.Query(ctx, s.sql["dead_discard"], named{"letters": letters, "by": r.by, "note": r.note})
 	discarded, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	done := make(map[uuid.UUID]bool, len(discarded))
 	for _, letter := range discarded {
@@ -344,7 +344,7 @@ func (s *Store) discard(ctx context.Context, tx pgx.Tx, r *resolution, refs []de
 
 // notify wakes workers up when tx commits.
 func (s *Store) notify(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, s.sql["notify"], pgx.StrictNamedArgs{"quoted": QuoteTable(s.table)}); err != nil {
+	if _, err := tx.Exec(ctx, s.sql["notify"], named{"quoted": QuoteTable(s.table)}); err != nil {
 		return fmt.Errorf("wake workers of %s: %w", s.table, err)
 	}
 	return nil

@@ -111,7 +111,7 @@ func (s *Store) ApplySettings(ctx context.Context, settings Settings) (ApplySett
 			return err
 		}
 		out.Differences = s.compare(settings, have, table)
-		_, err = tx.Exec(ctx, s.sql["settings_pipeline_move"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline, "table": s.table})
+		_, err = tx.Exec(ctx, s.sql["settings_pipeline_move"], named{"pipeline": s.cfg.Pipeline, "table": s.table})
 		if err != nil {
 			return err
 		}
@@ -126,12 +126,12 @@ func (s *Store) ApplySettings(ctx context.Context, settings Settings) (ApplySett
 // registerPipeline makes the pipeline known and returns the table that it works
 // on, which is another one if its name is taken.
 func (s *Store) registerPipeline(ctx context.Context, tx pgx.Tx) (string, error) {
-	_, err := tx.Exec(ctx, s.sql["settings_pipeline"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline, "table": s.table})
+	_, err := tx.Exec(ctx, s.sql["settings_pipeline"], named{"pipeline": s.cfg.Pipeline, "table": s.table})
 	if err != nil {
 		return "", err
 	}
 	var table string
-	err = tx.QueryRow(ctx, s.sql["settings_pipeline_table"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline}).Scan(&table)
+	err = tx.QueryRow(ctx, s.sql["settings_pipeline_table"], named{"pipeline": s.cfg.Pipeline}).Scan(&table)
 	return table, err
 }
 
@@ -139,7 +139,7 @@ func (s *Store) registerPipeline(ctx context.Context, tx pgx.Tx) (string, error)
 // until the transaction ends.
 func (s *Store) lockSettings(ctx context.Context, tx pgx.Tx) (*stored, error) {
 	var have *stored
-	err := tx.QueryRow(ctx, s.sql["settings_lock"], pgx.StrictNamedArgs{"table": s.table}).Scan(&have)
+	err := tx.QueryRow(ctx, s.sql["settings_lock"], named{"table": s.table}).Scan(&have)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("%s is not known in the schema omnibox: run `omnibox migrate up`", s.table)
 	}
@@ -147,7 +147,7 @@ func (s *Store) lockSettings(ctx context.Context, tx pgx.Tx) (*stored, error) {
 }
 
 func (s *Store) writeSettings(ctx context.Context, tx pgx.Tx, settings Settings) error {
-	_, err := tx.Exec(ctx, s.sql["settings_write"], pgx.StrictNamedArgs{"table": s.table, "settings": settings.stored()})
+	_, err := tx.Exec(ctx, s.sql["settings_write"], named{"table": s.table, "settings": settings.stored()})
 	return err
 }
 

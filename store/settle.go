@@ -52,7 +52,7 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
 	for _, step := range []struct {
 		statement string
 		outcomes  []omnibox.Outcome
-		args      func([]omnibox.Outcome) pgx.StrictNamedArgs
+		args      func([]omnibox.Outcome) named
 	}{
 		{"hold_keys", hold, s.holdArgs},
 		{s.onComplete(), v.succeeded, refArgs},
@@ -70,7 +70,7 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
 	if len(freed.topics) == 0 {
 		return nil
 	}
-	_, err = tx.Exec(ctx, s.sql["clear_held"], pgx.StrictNamedArgs{"table": s.table, "topics": freed.topics, "keys": freed.keys})
+	_, err = tx.Exec(ctx, s.sql["clear_held"], named{"table": s.table, "topics": freed.topics, "keys": freed.keys})
 	return err
 }
 
@@ -79,7 +79,7 @@ func (s *Store) dropHolds(ctx context.Context, tx pgx.Tx, events refs) (freed re
 	if len(events.ids) == 0 {
 		return freed, nil
 	}
-	rows, err := tx.Query(ctx, s.sql["drop_holds"], pgx.StrictNamedArgs{
+	rows, err := tx.Query(ctx, s.sql["drop_holds"], named{
 		"table": s.table, "ids": events.ids.literal(), "topics": events.topics, "keys": events.keys,
 	})
 	if err != nil {
@@ -107,13 +107,13 @@ func (s *Store) toRelease(released []omnibox.Outcome) []omnibox.Outcome {
 	return marked
 }
 
-func (s *Store) holdArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+func (s *Store) holdArgs(outcomes []omnibox.Outcome) named {
 	args := refArgs(outcomes)
 	args["table"], args["owner"] = s.table, s.cfg.Owner
 	return args
 }
 
-func retryArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+func retryArgs(outcomes []omnibox.Outcome) named {
 	args := failureArgs(outcomes)
 	counted, delays := make([]bool, len(outcomes)), make([]int64, len(outcomes))
 	for i, o := range outcomes {
@@ -123,7 +123,7 @@ func retryArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
 	return args
 }
 
-func (s *Store) buryArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+func (s *Store) buryArgs(outcomes []omnibox.Outcome) named {
 	args := failureArgs(outcomes)
 	prints := make([]string, len(outcomes))
 	for i, o := range outcomes {
@@ -133,7 +133,7 @@ func (s *Store) buryArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
 	return args
 }
 
-func failureArgs(outcomes []omnibox.Outcome) pgx.StrictNamedArgs {
+func failureArgs(outcomes []omnibox.Outcome) named {
 	args := refArgs(outcomes)
 	texts, classes, attempts := make([]string, len(outcomes)), make([]string, len(outcomes)), make([]int32, len(outcomes))
 	for i, o := range outcomes {

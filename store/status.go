@@ -121,7 +121,7 @@ func (s *Store) readBacklog(ctx context.Context, out *Status) error {
 	var due, later int
 	var moreLater bool
 	var oldest *time.Time
-	err := s.db.QueryRow(ctx, s.sql["status_backlog"], pgx.StrictNamedArgs{"cap": statusCap}).
+	err := s.db.QueryRow(ctx, s.sql["status_backlog"], named{"cap": statusCap}).
 		Scan(&out.Now, &due, &later, &moreLater, &oldest)
 	if err != nil {
 		return err
@@ -135,14 +135,14 @@ func (s *Store) readBacklog(ctx context.Context, out *Status) error {
 
 func (s *Store) readRows(ctx context.Context, out *Status) error {
 	var leased, held int
-	err := s.db.QueryRow(ctx, s.sql["status_rows"], pgx.StrictNamedArgs{"cap": statusCap}).Scan(&leased, &held)
+	err := s.db.QueryRow(ctx, s.sql["status_rows"], named{"cap": statusCap}).Scan(&leased, &held)
 	out.Leased, out.Held = capped(leased), capped(held)
 	return err
 }
 
 func (s *Store) readPause(ctx context.Context, out *Status) error {
 	var p Pause
-	err := s.db.QueryRow(ctx, s.sql["status_pause"], pgx.StrictNamedArgs{"pipeline": s.cfg.Pipeline}).
+	err := s.db.QueryRow(ctx, s.sql["status_pause"], named{"pipeline": s.cfg.Pipeline}).
 		Scan(&p.At, &p.By, &p.Reason)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
@@ -152,7 +152,7 @@ func (s *Store) readPause(ctx context.Context, out *Status) error {
 }
 
 func (s *Store) readHolds(ctx context.Context, out *Status) error {
-	rows, _ := s.db.Query(ctx, s.sql["status_holds"], pgx.StrictNamedArgs{"table": s.table, "cap": statusCap})
+	rows, _ := s.db.Query(ctx, s.sql["status_holds"], named{"table": s.table, "cap": statusCap})
 	var reason string
 	var keys int
 	_, err := pgx.ForEachRow(rows, []any{&reason, &keys}, func() error {
@@ -162,13 +162,13 @@ func (s *Store) readHolds(ctx context.Context, out *Status) error {
 	if err != nil {
 		return err
 	}
-	rows, _ = s.db.Query(ctx, s.sql["status_oldest_holds"], pgx.StrictNamedArgs{"table": s.table, "limit": 5, "cap": statusCap})
+	rows, _ = s.db.Query(ctx, s.sql["status_oldest_holds"], named{"table": s.table, "limit": 5, "cap": statusCap})
 	out.OldestHolds, err = pgx.CollectRows(rows, pgx.RowToStructByName[Hold])
 	return err
 }
 
 func (s *Store) readDead(ctx context.Context, out *Status) error {
-	rows, _ := s.db.Query(ctx, s.sql["status_dead"], pgx.StrictNamedArgs{"table": s.table, "cap": statusCap})
+	rows, _ := s.db.Query(ctx, s.sql["status_dead"], named{"table": s.table, "cap": statusCap})
 	var class omnibox.Class
 	var letters int
 	_, err := pgx.ForEachRow(rows, []any{&class, &letters}, func() error {
@@ -179,7 +179,7 @@ func (s *Store) readDead(ctx context.Context, out *Status) error {
 }
 
 func (s *Store) readSlots(ctx context.Context, out *Status) error {
-	rows, _ := s.db.Query(ctx, s.sql["status_slots"], pgx.StrictNamedArgs{"table": s.table})
+	rows, _ := s.db.Query(ctx, s.sql["status_slots"], named{"table": s.table})
 	var err error
 	out.Slots, err = pgx.CollectRows(rows, pgx.RowToStructByName[SlotLease])
 	return err

@@ -134,7 +134,7 @@ func (l *listener) count(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, pingTimeout, errors.New("silencing took too long"))
 	defer cancel()
-	_, err = l.w.db.Exec(ctx, string(text), pgx.StrictNamedArgs{"table_name": l.key, "channel": l.channel})
+	_, err = l.w.db.Exec(ctx, string(text), named{"table_name": l.key, "channel": l.channel})
 	if err != nil { // the wake-ups still work; producers pay for it
 		l.w.log.WarnContext(ctx, "cannot silence the wake-ups of a busy table", slog.Any("error", err))
 	}
