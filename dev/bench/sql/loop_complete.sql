@@ -1,7 +1,6 @@
 -- Marks rows as delivered.
 -- Locks: the rows.
 -- Index: primary key.
-update outbox_events t
+update outbox_events
 set status = 'completed', completed_at = now(), updated_at = now(), locked_at = null, locked_by = null
-from unnest(@ids::uuid[]) o (id)
-where t.id = o.id
+where id = any (@ids::uuid[])
