@@ -29,9 +29,11 @@ type Claim interface {
 	// behind these, so that an idle owner knows when it has reached the end. It
 	// takes no lock that outlives it. ErrPaused while the pipeline is paused.
 	Fetch(ctx context.Context, n int) (events []Event, more bool, err error)
-	// Rewind makes the next Fetch start from the first due event again, so
-	// that it sees late commits, released events, and keys set free.
-	Rewind()
+	// Rewind makes the next Fetch start from the first due event of slots
+	// again, of all slots if none is named, so that it sees late commits,
+	// released events, and keys set free. It may rewind more than it is asked
+	// to. A slot that was read to its end is not read again before that.
+	Rewind(slots ...int)
 	// Extend makes the lease last its full length from now and takes what has
 	// become free of the slots first asked for. Slots that were lost leave the
 	// claim; the error is ErrLeaseLost if any was.

@@ -30,8 +30,9 @@ type Relay struct {
 type Rows interface {
 	// Due gives those of slots in which something is due.
 	Due(ctx context.Context, slots []int) ([]int, error)
-	// Wake blocks until something may be due in slots, or ctx ends.
-	Wake(ctx context.Context, slots []int) error
+	// Wake blocks until something may be due in some of slots, and tells in
+	// which, or until ctx ends.
+	Wake(ctx context.Context, slots []int) ([]int, error)
 	// Pause and Resume are idempotent.
 	Pause(ctx context.Context, by, reason string) error
 	Resume(ctx context.Context, by string) error
@@ -86,7 +87,10 @@ func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
 	defer heartbeats(ctx, func() any { return nil })()
 	out.Due, err = r.Pipeline.WaitDue(ctx, pipeline.Wait{
 		Slots: slots, For: r.LongPoll, Stop: activity.GetWorkerStopChannel(ctx), Due: r.Rows.Due,
-		Wake: func(ctx context.Context) error { return r.Rows.Wake(ctx, slots) },
+		Wake: func(ctx context.Context) error {
+			_, err := r.Rows.Wake(ctx, slots)
+			return err
+		},
 	})
 	return out, fail(err)
 }
@@ -113,7 +117,7 @@ func (r *Relay) Drain(ctx context.Context, in DrainIn) (DrainOut, error) {
 	defer heartbeats(ctx, func() any { return progress.load() })()
 	report, err := r.Pipeline.Drain(ctx, pipeline.Drain{
 		Slots: slots, Slice: r.Slice, Linger: r.Linger, Stop: activity.GetWorkerStopChannel(ctx), Count: progress.store,
-		Wake: func(ctx context.Context) error { return r.Rows.Wake(ctx, slots) },
+		Wake: func(ctx context.Context) ([]int, error) { return r.Rows.Wake(ctx, slots) },
 	})
 	return DrainOut{Reason: report.Reason, Counts: report.Counts}, fail(err)
 }

@@ -62,9 +62,9 @@ type memRows struct {
 	table *memstore.Table
 }
 
-func (memRows) Wake(ctx context.Context, _ []int) error {
+func (memRows) Wake(ctx context.Context, _ []int) ([]int, error) {
 	<-ctx.Done()
-	return context.Cause(ctx)
+	return nil, context.Cause(ctx)
 }
 
 func (r memRows) Pause(context.Context, string, string) error { r.table.Pause(true); return nil }

@@ -129,7 +129,9 @@ func asleep(ctx context.Context) error {
 }
 
 func order() pipeline.Drain {
-	return pipeline.Drain{Slots: all(), Slice: 10 * time.Minute, Linger: time.Second, Wake: asleep}
+	return pipeline.Drain{Slots: all(), Slice: 10 * time.Minute, Linger: time.Second, Wake: func(ctx context.Context) ([]int, error) {
+		return nil, asleep(ctx)
+	}}
 }
 
 // drain drains with every change that mods make.

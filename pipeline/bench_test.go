@@ -46,7 +46,7 @@ type source struct{ left int }
 func (s *source) Claim(context.Context, []int) (omnibox.Claim, error) { return s, nil }
 func (s *source) Slots() []int                                        { return all() }
 func (s *source) Deadline() time.Time                                 { return time.Now().Add(time.Minute) }
-func (s *source) Rewind()                                             {}
+func (s *source) Rewind(...int)                                       {}
 func (s *source) Extend(context.Context) error                        { return nil }
 func (s *source) Release(context.Context) error                       { return nil }
 

@@ -44,8 +44,9 @@ type Drain struct {
 	Linger time.Duration
 	// Stop ends the drain in order: what is being handled is settled.
 	Stop <-chan struct{}
-	// Wake blocks until something may be due in one of Slots, or ctx ends.
-	Wake func(ctx context.Context) error
+	// Wake blocks until something may be due in some of Slots, and tells in
+	// which, or until ctx ends.
+	Wake func(ctx context.Context) ([]int, error)
 	// Count receives every change of the counts, if set. It must not block.
 	Count func(Counts)
 }

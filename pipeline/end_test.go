@@ -13,6 +13,7 @@ import (
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/store/memstore"
 )
 
 func TestDrainEndsWhenNothingWasDueForLinger(t *testing.T) {
@@ -49,12 +50,13 @@ func TestDrainLooksWhenWoken(t *testing.T) {
 		}()
 		b.drain(t, func(d *pipeline.Drain) {
 			d.Linger = 10 * time.Second
-			d.Wake = func(ctx context.Context) error {
+			d.Wake = func(ctx context.Context) ([]int, error) {
 				select {
 				case <-wake:
+					return []int{memstore.SlotOf(omnibox.OrderKey{Topic: topic, Key: "a"})}, nil
 				case <-ctx.Done():
+					return nil, context.Cause(ctx)
 				}
-				return nil
 			}
 		})
 		require.NoError(t, <-sent)

@@ -30,6 +30,7 @@ type look struct {
 // nothing has been due for Linger.
 func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 	active, scanned := time.Now(), time.Now()
+	all := true // the read looks into all slots
 	for d.stopped.Err() == nil {
 		l, err := d.read(ctx)
 		if err != nil {
@@ -43,15 +44,18 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 		if l.more && time.Since(scanned) < rescanEvery {
 			continue
 		}
-		if !l.more && l.whole && time.Since(active) >= d.Linger {
+		if !l.more && l.whole && all && time.Since(active) >= d.Linger {
 			d.stop(ended{Calm})
 			return
 		}
+		var woken []int
 		if !l.more {
-			d.idle() //nolint:contextcheck // it waits in d.stopped, which comes from ctx
+			woken = d.idle() //nolint:contextcheck // it waits in d.stopped, which comes from ctx
 		}
-		d.rescan()
-		scanned = time.Now()
+		if all = len(woken) == 0 || time.Since(scanned) >= pollEvery; all {
+			woken, scanned = nil, time.Now()
+		}
+		d.rescan(woken)
 	}
 }
 
@@ -76,9 +80,9 @@ func (d *drain) read(ctx context.Context) (look, error) {
 	return l, nil
 }
 
-// rescan makes the next read start from the first due event, as soon as that
-// keeps the order.
-func (d *drain) rescan() {
+// rescan makes the next read start from the first due event of slots, of all
+// if there are none, as soon as that keeps the order.
+func (d *drain) rescan(slots []int) {
 	for !d.hand.beginScan() {
 		select {
 		case <-d.kick:
@@ -86,23 +90,26 @@ func (d *drain) rescan() {
 			return
 		}
 	}
-	d.claim.Rewind()
+	d.claim.Rewind(slots...)
 }
 
-// idle waits for a reason to look again.
-func (d *drain) idle() {
+// idle waits for a reason to look again: in the slots that it returns, or in
+// all if there are none.
+func (d *drain) idle() (slots []int) {
 	wakeCtx, cancel := context.WithTimeout(d.stopped, pollEvery)
 	defer cancel()
 	woken := make(chan struct{})
 	go func() {
 		defer close(woken)
-		_ = d.Wake(wakeCtx) // woken, timed out or stopped: look again in any case
+		slots, _ = d.Wake(wakeCtx) // woken, timed out or stopped: look again in any case
 	}()
 	select {
 	case <-d.kick:
 		cancel()
 		<-woken
+		return nil
 	case <-woken:
+		return slots
 	}
 }
 

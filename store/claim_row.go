@@ -91,8 +91,8 @@ func (c *rowClaim) Deadline() time.Time {
 	return c.until
 }
 
-// Rewind makes the next Fetch start from the first due event.
-func (c *rowClaim) Rewind() { c.cursors.rewind() }
+// Rewind makes the next Fetch start from the first due event of slots.
+func (c *rowClaim) Rewind(slots ...int) { c.cursors.rewind(slots) }
 
 // Fetch reads what is due next and leases it.
 func (c *rowClaim) Fetch(ctx context.Context, n int) ([]omnibox.Event, bool, error) {
@@ -102,7 +102,7 @@ func (c *rowClaim) Fetch(ctx context.Context, n int) ([]omnibox.Event, bool, err
 			return err
 		})
 		if err != nil {
-			c.cursors.rewind() // they may have moved past rows that were not leased
+			c.cursors.rewind(nil) // they may have moved past rows that were not leased
 			return taken{}, unlessBusy(err)
 		}
 		c.keep(out.events)

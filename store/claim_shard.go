@@ -98,8 +98,8 @@ func (c *shardClaim) Deadline() time.Time {
 	return c.until
 }
 
-// Rewind makes the next Fetch start from the first due event.
-func (c *shardClaim) Rewind() { c.cursors.rewind() }
+// Rewind makes the next Fetch start from the first due event of slots.
+func (c *shardClaim) Rewind(slots ...int) { c.cursors.rewind(slots) }
 
 // Fetch reads what is due next, with a snapshot younger than the leases.
 func (c *shardClaim) Fetch(ctx context.Context, n int) ([]omnibox.Event, bool, error) {

@@ -26,7 +26,7 @@ func TestContract(t *testing.T) {
 		} {
 			t.Run(claim+"/"+mode.String(), func(t *testing.T) {
 				t.Parallel()
-				storetest.Run(t, func(t testing.TB) storetest.System { return newSystem(t, claim, mode) })
+				storetest.Run(t, func(tb testing.TB) storetest.System { tb.Helper(); return newSystem(tb, claim, mode) })
 			})
 		}
 	}
@@ -62,7 +62,9 @@ func (s *system) Open(t testing.TB, cfg store.Config) storetest.Store {
 // admin is the store through which a person acts.
 func (s *system) admin(t testing.TB) *store.Store {
 	t.Helper()
-	return s.open(t, store.Config{Owner: "admin", Claim: s.claim})
+	out, err := store.Open(t.Context(), s.worker, store.Config{Owner: "admin", Claim: s.claim})
+	require.NoError(t, err)
+	return out
 }
 
 func (s *system) ClaimsRows() bool { return s.claim == store.ClaimRow }

@@ -25,10 +25,16 @@ import (
 type cursors struct {
 	mu      sync.Mutex
 	slots   map[int]*cursor
-	behind  map[omnibox.OrderKey]int64 // lowest seq passed over
+	behind  map[omnibox.OrderKey]place // lowest one passed over
 	perSlot int
 	rewinds int  // tells a read that the cursors it started from are gone
 	looked  bool // for rows without a number, once a claim
+}
+
+// place of a row that was passed over.
+type place struct {
+	slot int
+	seq  int64
 }
 
 // cursor of one slot: of immediate rows by seq, of scheduled ones by due time.
@@ -37,14 +43,17 @@ type cursor struct {
 	at      time.Time
 	atSeq   int64
 	ahead   map[uuid.UUID]bool // scheduled rows returned from beyond the cursor
+	ended   bool               // there was nothing more when it was read
 	suspect int                // how many rows to come are under suspicion
 }
 
 func newCursors() *cursors {
-	return &cursors{slots: map[int]*cursor{}, behind: map[omnibox.OrderKey]int64{}}
+	return &cursors{slots: map[int]*cursor{}, behind: map[omnibox.OrderKey]place{}}
 }
 
-func (c *cursor) rewind() { c.after, c.at, c.atSeq, c.ahead = math.MinInt64, time.Time{}, 0, nil }
+func (c *cursor) rewind() {
+	c.after, c.at, c.atSeq, c.ahead, c.ended = math.MinInt64, time.Time{}, 0, nil, false
+}
 
 // add begins to read a slot, of which the first suspect rows are suspicious.
 func (c *cursors) add(slot, suspect int) {
@@ -61,13 +70,17 @@ func (c *cursors) drop(slot int) {
 	delete(c.slots, slot)
 }
 
-func (c *cursors) rewind() {
+// rewind sets cursors back, all if no slot is named.
+func (c *cursors) rewind(slots []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, slot := range c.slots {
-		slot.rewind()
+	meant := func(slot int) bool { return len(slots) == 0 || slices.Contains(slots, slot) }
+	for n, slot := range c.slots {
+		if meant(n) {
+			slot.rewind()
+		}
 	}
-	clear(c.behind)
+	maps.DeleteFunc(c.behind, func(_ omnibox.OrderKey, p place) bool { return meant(p.slot) })
 	c.rewinds++
 }
 
@@ -91,6 +104,9 @@ func (c *cursors) begin(n int) start {
 	from := start{perSlot: c.perSlot, rewindsThen: c.rewinds}
 	for _, slot := range slices.Sorted(maps.Keys(c.slots)) {
 		at := c.slots[slot]
+		if at.ended {
+			continue
+		}
 		from.slots = append(from.slots, int64(slot))
 		from.after = append(from.after, at.after)
 		from.afterAt = append(from.afterAt, at.at)
@@ -117,23 +133,23 @@ func (c *cursors) adapt(got, n int, full, cut bool) {
 }
 
 // passOver keeps the place of a row that is not taken now.
-func (c *cursors) passOver(key omnibox.OrderKey, seq int64) {
-	if old, ok := c.behind[key]; !ok || seq < old {
-		c.behind[key] = seq
+func (c *cursors) passOver(e *omnibox.Event) {
+	if old, ok := c.behind[e.OrderKey()]; !ok || e.Seq < old.seq {
+		c.behind[e.OrderKey()] = place{slot: e.Fence.Slot, seq: e.Seq}
 	}
 }
 
 // mustWait tells whether an elder of the row's key was passed over.
 func (c *cursors) mustWait(key omnibox.OrderKey, seq int64) bool {
 	first, ok := c.behind[key]
-	return ok && seq > first
+	return ok && seq > first.seq
 }
 
 // keepPlace passes over a row that was taken and could not be had after all.
 func (c *cursors) keepPlace(e *omnibox.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.passOver(e.OrderKey(), e.Seq)
+	c.passOver(e)
 }
 
 // later compares two places in the order of scheduled rows.

@@ -57,14 +57,14 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 		switch {
 		case r.state == rowBlocked:
 			out.blocked = append(out.blocked, r.Event)
-			c.passOver(key, r.Seq)
+			c.passOver(&r.Event)
 		case r.state == rowWaits:
-			c.passOver(key, r.Seq)
+			c.passOver(&r.Event)
 		case ordered && c.mustWait(key, r.Seq):
 			// its elder was passed over: so is it
 		default:
 			if r.HoldsKey {
-				c.passOver(key, r.Seq)
+				c.passOver(&r.Event)
 			}
 			r.Suspect = cur.suspect > 0 || r.Fetches > 0
 			cur.suspect--
@@ -74,6 +74,7 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 	for _, slot := range from.slots {
 		if cur := c.slots[int(slot)]; cur != nil && (p.full|p.cut)&(1<<slot) == 0 {
 			cur.suspect = 0 // all that the last owner can have had in hand has been read
+			cur.ended = true
 		}
 	}
 	c.adapt(len(out.events), n, p.full != 0, p.cut != 0)
@@ -164,6 +165,11 @@ func (c *cursors) lookOnce() bool {
 	defer c.mu.Unlock()
 	first := !c.looked
 	c.looked = true
+	if first {
+		for _, slot := range c.slots {
+			slot.ended = false
+		}
+	}
 	return first
 }
 

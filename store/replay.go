@@ -242,15 +242,15 @@ func (s *Store) resolveChunk(ctx context.Context, r *resolution, refs []deadRef)
 
 // lookUp finds what ids refer to and refuses those that do not fit.
 func (s *Store) lookUp(ctx context.Context, r *resolution, ids []DeadID) ([]deadRef, error) {
-	events, letters := make([]*uuid.UUID, len(ids)), make([]*int64, len(ids))
+	events, letters := make(uuids, len(ids)), make([]int64, len(ids)) // zero: none
 	for i, id := range ids {
 		if id.Letter != 0 {
-			letters[i] = &ids[i].Letter
+			letters[i] = id.Letter
 		} else {
-			events[i] = &ids[i].Event
+			events[i] = id.Event
 		}
 	}
-	rows, _ := s.db.Query(ctx, s.sql["dead_resolve"], named{"table": s.table, "events": events, "letters": letters})
+	rows, _ := s.db.Query(ctx, s.sql["dead_resolve"], named{"table": s.table, "events": events.literal(), "letters": letters})
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[known])
 	if err != nil {
 		return nil, err
@@ -308,12 +308,12 @@ func (k known) refusal(verb string) string {
 }
 
 func (s *Store) replay(ctx context.Context, tx pgx.Tx, r *resolution, refs []deadRef) (map[uuid.UUID]bool, error) {
-	events, created, letters := make([]uuid.UUID, len(refs)), make([]time.Time, len(refs)), make([]int64, len(refs))
+	events, created, letters := make(uuids, len(refs)), make([]time.Time, len(refs)), make([]int64, len(refs))
 	for i, ref := range refs {
 		events[i], created[i], letters[i] = ref.EventID, ref.CreatedAt, ref.Letter
 	}
 	rows, _ := tx.Query(ctx, s.sql["dead_replay"], named{
-		"events": events, "created": created, "letters": letters, "by": r.by, "quoted": QuoteTable(s.table),
+		"events": events.literal(), "created": created, "letters": letters, "by": r.by, "quoted": QuoteTable(s.table),
 	})
 	done := map[uuid.UUID]bool{}
 	var id uuid.UUID

@@ -127,7 +127,7 @@ func TestTheGrantsSufficeForEverythingElse(t *testing.T) {
 	// producer's.
 	w := store.Watch(t.Context(), worker, "outbox_events", slog.New(slog.DiscardHandler))
 	t.Cleanup(w.Close)
-	awaitListening(t, w, true)
+	awaitListening(t, w)
 	b.exec(t, `select pg_notify('omnibox_' || 'outbox_events'::regclass::oid, repeat('0', i) || '1') from generate_series(1, 200) i`)
 	require.Eventually(t, w.Quiet, 20*time.Second, time.Millisecond)
 

@@ -35,13 +35,13 @@ func watch(t *testing.T, db *pgxpool.Pool) *store.Watcher {
 	t.Helper()
 	w := store.Watch(t.Context(), db, "outbox_events", slog.New(slog.DiscardHandler))
 	t.Cleanup(w.Close)
-	awaitListening(t, w, true)
+	awaitListening(t, w)
 	return w
 }
 
-func awaitListening(t *testing.T, w *store.Watcher, want bool) {
+func awaitListening(t *testing.T, w *store.Watcher) {
 	t.Helper()
-	require.Eventually(t, func() bool { return w.Listening() == want }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, w.Listening, 20*time.Second, time.Millisecond)
 }
 
 // await waits for a wake-up of a slot.
@@ -201,7 +201,7 @@ func TestWatcherReconnectsAndWakesForWhatItMissed(t *testing.T) {
 			where datname = current_database() and query like 'listen %'`)
 		require.NoError(t, err)
 		await(t, s, 3)
-		awaitListening(t, w, true)
+		awaitListening(t, w)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestWatcherWaitsForItsTable(t *testing.T) {
 	require.False(t, w.Listening())
 	_, err = db.Exec(t.Context(), "alter table later rename to outbox_events")
 	require.NoError(t, err)
-	awaitListening(t, w, true)
+	awaitListening(t, w)
 	require.Equal(t, 1, log.count("no wake-ups"), "a warning comes once")
 }
 

@@ -48,20 +48,19 @@ func (r *rows) Resume(ctx context.Context, _ string) error {
 	return err
 }
 
-// Wake blocks until something may be due in slots.
-func (r *rows) Wake(ctx context.Context, slots []int) error {
+// Wake blocks until something may be due in some of slots, and tells in which.
+func (r *rows) Wake(ctx context.Context, slots []int) ([]int, error) {
 	if r.watcher.Quiet() { // too much is written for notifications: look often
 		select {
 		case <-time.After(store.QuietPoll):
-			return nil
+			return slots, nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 	sub := r.enter(slots)
 	defer r.leave(slots)
-	_, err := sub.Wait(ctx)
-	return err
+	return sub.Wait(ctx)
 }
 
 func (r *rows) enter(slots []int) *store.Subscription {

@@ -75,7 +75,7 @@ func drain(ctx context.Context, p *pipeline.Pipeline, slots []int, t *tally) err
 	var before int64
 	report, err := p.Drain(ctx, pipeline.Drain{
 		Slots: slots, Slice: time.Hour, Linger: time.Hour, Stop: t.done,
-		Wake: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		Wake: func(ctx context.Context) ([]int, error) { <-ctx.Done(); return nil, ctx.Err() },
 		Count: func(c pipeline.Counts) {
 			t.settled(int(c.Completed - before))
 			before = c.Completed

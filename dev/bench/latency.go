@@ -158,10 +158,7 @@ func linger(ctx context.Context, p *pipeline.Pipeline, watcher *store.Watcher, s
 	defer subscription.Close()
 	report, err := p.Drain(context.WithoutCancel(ctx), pipeline.Drain{
 		Slots: slots, Slice: time.Hour, Linger: time.Hour, Stop: ctx.Done(),
-		Wake: func(ctx context.Context) error {
-			_, err := subscription.Wait(ctx)
-			return err
-		},
+		Wake: subscription.Wait,
 	})
 	if err == nil && report.Reason != pipeline.Stopped {
 		return fmt.Errorf("drain ended: %s", report.Reason)

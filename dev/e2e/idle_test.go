@@ -65,7 +65,7 @@ type quietRows struct {
 	polled chan struct{}
 }
 
-func (r quietRows) Wake(ctx context.Context, _ []int) error {
+func (r quietRows) Wake(ctx context.Context, _ []int) ([]int, error) {
 	if r.polled != nil {
 		select {
 		case r.polled <- struct{}{}:
@@ -73,7 +73,7 @@ func (r quietRows) Wake(ctx context.Context, _ []int) error {
 		}
 	}
 	<-ctx.Done()
-	return context.Cause(ctx)
+	return nil, context.Cause(ctx)
 }
 
 func (r quietRows) Pause(context.Context, string, string) error { return nil }

@@ -124,7 +124,7 @@ func (c *claim) Deadline() time.Time {
 }
 
 // Rewind makes the next Fetch start from the first due event.
-func (c *claim) Rewind() {
+func (c *claim) Rewind(...int) {
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
 	if c.table.broken.neverRewinds {
