@@ -240,6 +240,25 @@ func TestEnqueueTakesNoOtherViolationForADuplicate(t *testing.T) {
 	})
 }
 
+// Beside another relay a body would be lost: that one sends the payload.
+func TestBodiesAreRefusedWhereRowsAreClaimed(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	body := event("k", 1)
+	body.Payload, body.Body, body.ContentType = nil, []byte{1, 2}, "application/x-protobuf"
+	write := func(e omnibox.Event) error {
+		return pgx.BeginFunc(t.Context(), b.db, func(tx pgx.Tx) error {
+			_, err := store.Outbox{}.Enqueue(t.Context(), tx, e)
+			return err
+		})
+	}
+	require.NoError(t, write(body))
+	s := b.open(t, store.Config{Claim: store.ClaimRow})
+	require.NoError(t, s.Register(t.Context(), s.Settings()))
+	require.ErrorContains(t, write(body), "claim: row")
+	require.NoError(t, write(event("k", 2)), "JSON goes on")
+}
+
 func TestEnqueueOfNothing(t *testing.T) {
 	t.Parallel()
 	via(t, func(t *testing.T, _ *pgxpool.Pool, enqueue func(...omnibox.Event) ([]store.EnqueuedEvent, error)) {

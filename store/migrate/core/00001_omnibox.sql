@@ -75,17 +75,26 @@ create unique index dead_letters_open on omnibox.dead_letters (table_name, event
 create index dead_letters_recent on omnibox.dead_letters (table_name, last_at desc);
 
 -- Tells listeners which slots have new rows: one notification a statement, none
--- while the box is quiet. It belongs to the migrating role, so that a producer
+-- while the box is quiet. Refuses bodies that are not JSON where rows are leased
+-- one by one: another relay may be at work there, and it would send what stands
+-- in the payload. It belongs to the migrating role, so that a producer
 -- needs no right in this schema.
 create function omnibox.notify_insert() returns trigger
 	language plpgsql security definer set search_path = pg_catalog, pg_temp as
 $$
 declare
+	box   omnibox.boxes;
 	woken text;
 begin
-	perform from omnibox.boxes b
-	where b.table_name = tg_argv[0] and b.notify and b.quiet_until <= clock_timestamp();
-	if not found then
+	select * into box from omnibox.boxes b where b.table_name = tg_argv[0];
+	if box.settings ->> 'claim' = 'row' then
+		if exists (select from inserted i where i.body is not null) then
+			raise check_violation using
+				message = 'a body that is not JSON is refused while the table has claim: row, since another relay may read it',
+				hint = 'send JSON in payload, or stop the other relay and set claim: shard with `omnibox config apply`';
+		end if;
+	end if;
+	if box.table_name is null or not box.notify or box.quiet_until > clock_timestamp() then
 		return null;
 	end if;
 	select case when count(*) > 20 then '*' else string_agg(s.slot::text, ',') end into woken
