@@ -26,7 +26,7 @@ type Breaker struct {
 // enough not to hammer a destination that is down for long.
 const (
 	probeFirst   = 500 * time.Millisecond
-	probeMax     = 10 * time.Second
+	probeMax     = 5 * time.Second
 	probeTimeout = 5 * time.Second
 )
 
@@ -98,6 +98,14 @@ func (b *Breaker) probeUntilUp(ctx context.Context, closed <-chan struct{}) erro
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// answers reports whether the destination can be used: at once while the
+// breaker is closed, else after a probe.
+func (b *Breaker) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, context.DeadlineExceeded)
+	defer cancel()
+	return b.Await(ctx) == nil
 }
 
 func (b *Breaker) try(ctx context.Context) error {

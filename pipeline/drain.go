@@ -112,6 +112,10 @@ func (e ended) Error() string { return string(e.reason) }
 // that were not handled are left as they were. The error is of the database or
 // of ctx; a lost lease and an unreachable destination are reasons, not errors.
 func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
+	// a worker that has had nothing to do since an outage may not know of its end
+	if !p.Breaker.answers(ctx) {
+		return Report{Reason: Unreachable}, nil
+	}
 	claimCtx, cancel := uncut(ctx, p.Lease)
 	claim, err := p.Fetch.Claim(claimCtx, in.Slots)
 	cancel()

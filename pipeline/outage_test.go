@@ -272,3 +272,24 @@ func TestAmbiguousSettleEndsTrue(t *testing.T) {
 		require.Len(t, b.table.DeadLetters(), 1)
 	})
 }
+
+// A worker that had nothing to do since an outage takes over from one that
+// died: it must not turn the work down because of what it remembers.
+func TestDrainFindsOutThatTheOutageIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed()
+
+		b.enqueue(1, 10, "a")
+		b.broker.SetDown(true)
+		p := pipeline.New(b.cfg)
+		report, err := p.Drain(t.Context(), order())
+		require.NoError(t, err)
+		require.Equal(t, pipeline.Unreachable, report.Reason)
+		b.broker.SetDown(false)
+		report, err = p.Drain(t.Context(), order())
+		require.NoError(t, err)
+		require.Equal(t, pipeline.Calm, report.Reason)
+		require.Equal(t, int64(10), report.Completed)
+	})
+}

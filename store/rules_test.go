@@ -251,6 +251,7 @@ func TestOutageOfTheDatabaseIsOne(t *testing.T) {
 	events := fetchAll(t, c, 10)
 	down.Store(true)
 	b.exec(t, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+	c.Rewind()
 	_, _, err = c.Fetch(t.Context(), 10)
 	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(err), "%v", err)
 	err = s.Commit(t.Context(), completed(events...))

@@ -188,6 +188,9 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 		// a fetch or a drain a shard, and a pause
 		MaxConcurrentActivityExecutionSize: 2*b.cfg.Shards + 2,
 		WorkerStopTimeout:                  b.worker.cfg.Shutdown.Grace,
+		// how long a poller waits for the worker that last ran it before another
+		// one may: it is quick to replay, and that worker may be dead
+		StickyScheduleToStartTimeout: time.Second,
 		OnFatalError: func(err error) {
 			select {
 			case fatal <- err:
