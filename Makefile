@@ -21,8 +21,11 @@ stack:
 	@mkdir -p $(BIN)
 	@go build -o $(BIN)/stack ./dev/cmd/stack
 
+# The fault tests run last and alone: they promise how soon work moves on.
 test: stack ## Run all tests, on one Postgres and one Temporal dev server
-	@$(BIN)/stack -postgres -temporal -- go test $(ARGS) $(PKG)
+	@$(BIN)/stack -postgres -temporal -- sh -c '\
+		rest=$$(go list $(PKG) | grep -v "/dev/faults$$"); faults=$$(go list $(PKG) | grep "/dev/faults$$"); \
+		{ [ -z "$$rest" ] || go test $(ARGS) $$rest; } && { [ -z "$$faults" ] || go test $(ARGS) $$faults; }'
 
 test-race: stack ## Run all tests with the race detector
 	@$(BIN)/stack -postgres -temporal -- go test -race $(ARGS) $(PKG)
