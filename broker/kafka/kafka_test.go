@@ -142,8 +142,11 @@ func read(t *testing.T, topic string, brokers ...string) []broker.Record {
 	require.NoError(t, err)
 	var out []broker.Record
 	for _, id := range parts {
-		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
-		require.NoError(t, err)
+		var end int64
+		require.Eventually(t, func() bool { // a new topic's leader may not know it yet
+			end, err = client.GetOffset(topic, id, sarama.OffsetNewest)
+			return err == nil
+		}, 20*time.Second, 50*time.Millisecond)
 		if end == 0 {
 			continue
 		}
