@@ -66,6 +66,10 @@ type Event struct {
 	HoldsKey bool
 	// Fence proves the right to settle the event.
 	Fence Fence
+	// Escalated says, once a failure is settled, that a workflow of the event's
+	// own is to be started: it has the row's lease, with Fence, or waits for what
+	// a person decides of a dead event.
+	Escalated bool
 }
 
 // Aggregate is the entity that an event is about.

@@ -24,6 +24,39 @@ type Relay struct {
 	LongPoll time.Duration
 	// Slice and Linger are those of pipeline.Drain.
 	Slice, Linger time.Duration
+	// Lane says which events Fetch hands to workflows. The zero value hands none.
+	Lane Lane
+}
+
+// Lane is what the poller is to know of the workflow lane.
+type Lane struct {
+	// Most is how many events are handed over at once; 0 for none.
+	Most int
+	// Calm is how many due events a calm shard has at most; with more, all take
+	// the batch lane. 0 for no such limit.
+	Calm int
+	// Plan is what workflows are to do with events.
+	Plan Plan
+}
+
+// Plan is what a workflow is to do with its event. It comes from the worker's
+// configuration, with the event.
+type Plan struct {
+	// Steps before the handler.
+	Steps []Step `json:"steps,omitempty"`
+	// Lease bounds what is not a step.
+	Lease time.Duration `json:"lease"`
+	// ParkFor is how long the workflow of a dead event waits for a person.
+	ParkFor time.Duration `json:"park_for"`
+	// Attributes says that the namespace has the search attributes.
+	Attributes bool `json:"attributes,omitempty"`
+}
+
+// Step is a step as a workflow sees it.
+type Step struct {
+	Name    string        `json:"name"`
+	Timeout time.Duration `json:"timeout"`
+	Long    bool          `json:"long,omitempty"`
 }
 
 // Rows is what the activities ask of the table beside the pipeline's own ports.
@@ -70,10 +103,15 @@ type FetchOut struct {
 	// Heartbeat is how long an activity may not be heard of before it is started
 	// elsewhere.
 	Heartbeat time.Duration `json:"heartbeat"`
+	// Turns are events that were handed over: each is to get a workflow.
+	Turns []pipeline.Turn `json:"turns,omitempty"`
+	// Plan is for the workflows of Turns.
+	Plan *Plan `json:"plan,omitempty"`
 }
 
 // Fetch waits until something is due in the shard's slots, for LongPoll at
-// most, and returns early when the worker stops.
+// most, and returns early when the worker stops. What it hands over is leased
+// already.
 func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
 	out := FetchOut{Drain: r.Slice + 2*r.Pipeline.Lease, Heartbeat: min(maxHeartbeat, r.Pipeline.Lease)}
 	slots, err := r.slots(in.Poller)
@@ -85,14 +123,46 @@ func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
 		return out, nil
 	}
 	defer heartbeats(ctx, func() any { return nil })()
-	out.Due, err = r.Pipeline.WaitDue(ctx, pipeline.Wait{
-		Slots: slots, For: r.LongPoll, Stop: activity.GetWorkerStopChannel(ctx), Due: r.Rows.Due,
+	due := r.Rows.Due
+	if r.Lane.Most > 0 {
+		due = func(ctx context.Context, slots []int) ([]int, error) { return r.handOver(ctx, slots, &out) }
+	}
+	found, err := r.Pipeline.WaitDue(ctx, pipeline.Wait{
+		Slots: slots, For: r.LongPoll, Stop: activity.GetWorkerStopChannel(ctx), Due: due,
 		Wake: func(ctx context.Context) error {
 			_, err := r.Rows.Wake(ctx, slots)
 			return err
 		},
 	})
+	if r.Lane.Most == 0 {
+		out.Due = found
+	}
+	if len(out.Turns) > 0 {
+		return out, nil // they are leased, whatever came after that
+	}
 	return out, fail(err)
+}
+
+// handOver hands events to workflows, if few are due; it returns the slots in
+// which something was due that somebody has to see to.
+func (r *Relay) handOver(ctx context.Context, slots []int, out *FetchOut) ([]int, error) {
+	due, err := r.Rows.Due(ctx, slots)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	at := time.Now()
+	assigned, backlog, err := r.Pipeline.Assign(ctx, pipeline.Wave{Slots: due, Most: r.Lane.Most, Calm: r.Lane.Calm})
+	out.Due = backlog
+	for _, e := range assigned {
+		out.Turns = append(out.Turns, pipeline.TurnOf(e, at))
+	}
+	if len(out.Turns) > 0 {
+		out.Plan = &r.Lane.Plan
+	}
+	if len(out.Turns) == 0 && !backlog {
+		return nil, err // what is due waits for what is in hand
+	}
+	return due, err
 }
 
 // DrainIn asks for the backlog of a shard to be worked off.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"time"
@@ -14,6 +15,11 @@ type Config struct {
 	Name   string
 	Fetch  omnibox.FetchStrategy
 	Commit omnibox.CommitStrategy
+	// Lane lets events have workflows of their own; nil for none.
+	Lane Lane
+	// Escalate is told of settled failures that are to get a workflow
+	// (omnibox.Event.Escalated), if set. It must not block for long.
+	Escalate func(ctx context.Context, failed []omnibox.Outcome)
 	// Steps run before the handler, in this order. Those that are Finishers
 	// too learn of each outcome.
 	Steps []Step
@@ -42,6 +48,7 @@ type Pipeline struct {
 	Config
 	steps     []step
 	finishers []Finisher
+	carried   carried
 }
 
 // Defaults of a Config.

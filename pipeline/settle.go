@@ -158,25 +158,46 @@ func (d *drain) settle(ctx context.Context, b decided) {
 	if d.hand.settled(b.outcomes) {
 		d.lookAgain()
 	}
+	d.escalate(ctx, b.outcomes)
 	d.finish(ctx, b)
 }
 
-// commit tries until the outcomes are in the database or the lease is over.
-// It goes on when ctx ends: what was sent should not be sent again.
+// escalate tells of those that are to get a workflow.
+func (p *Pipeline) escalate(ctx context.Context, outcomes []omnibox.Outcome) {
+	if p.Escalate == nil {
+		return
+	}
+	var failed []omnibox.Outcome
+	for _, o := range outcomes {
+		if o.Event.Escalated {
+			failed = append(failed, o)
+		}
+	}
+	if len(failed) > 0 {
+		p.Escalate(ctx, failed)
+	}
+}
+
 func (d *drain) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	return d.insist(ctx, d.Commit, outcomes, func() time.Time { return *d.deadline.Load() })
+}
+
+// insist tries until the outcomes are in the database or the lease is over.
+// It goes on when ctx ends: what was sent should not be sent again.
+func (p *Pipeline) insist(ctx context.Context, to omnibox.CommitStrategy, outcomes []omnibox.Outcome, deadline func() time.Time) error {
 	const first, most = 50 * time.Millisecond, time.Second
 	ctx = context.WithoutCancel(ctx)
 	for delay := first; ; delay = min(2*delay, most) {
-		tryCtx, cancel := context.WithTimeoutCause(ctx, d.Lease, errLeaseOver)
-		err := d.Commit.Commit(tryCtx, outcomes)
+		tryCtx, cancel := context.WithTimeoutCause(ctx, p.Lease, errLeaseOver)
+		err := to.Commit(tryCtx, outcomes)
 		cancel()
 		if err == nil || errors.Is(err, omnibox.ErrLeaseLost) {
 			return err
 		}
-		if omnibox.ClassOf(err) != omnibox.ClassUnreachable || !time.Now().Add(delay).Before(*d.deadline.Load()) {
+		if omnibox.ClassOf(err) != omnibox.ClassUnreachable || !time.Now().Add(delay).Before(deadline()) {
 			return fmt.Errorf("settle %d events: %w", len(outcomes), err)
 		}
-		d.Log.WarnContext(ctx, "settle, trying again", slog.Any("error", err), slog.Duration("after", delay))
+		p.Log.WarnContext(ctx, "settle, trying again", slog.Any("error", err), slog.Duration("after", delay))
 		time.Sleep(delay)
 	}
 }
@@ -201,12 +222,17 @@ func (d *drain) finish(ctx context.Context, b decided) {
 	})
 	took := time.Since(b.at)
 	for _, o := range b.outcomes {
-		if o.Verdict == omnibox.Retry || o.Verdict == omnibox.Dead {
-			d.Log.WarnContext(ctx, "event failed", slog.String("event", o.Event.ID.String()), slog.String("verdict", string(o.Verdict)),
-				slog.String("class", string(o.Class)), slog.Int("attempts", o.Attempts), slog.String("error", o.Error))
-		}
-		for _, f := range d.finishers {
-			f.Finish(ctx, o, took)
-		}
+		d.tell(ctx, o, took)
+	}
+}
+
+// tell tells people and finishers how an event ended.
+func (p *Pipeline) tell(ctx context.Context, o omnibox.Outcome, took time.Duration) {
+	if o.Verdict == omnibox.Retry || o.Verdict == omnibox.Dead {
+		p.Log.WarnContext(ctx, "event failed", slog.String("event", o.Event.ID.String()), slog.String("verdict", string(o.Verdict)),
+			slog.String("class", string(o.Class)), slog.Int("attempts", o.Attempts), slog.String("error", o.Error))
+	}
+	for _, f := range p.finishers {
+		f.Finish(ctx, o, took)
 	}
 }

@@ -170,14 +170,7 @@ func (c *rowClaim) lease(ctx context.Context, tx pgx.Tx, events []omnibox.Event)
 	if err != nil {
 		return nil, err
 	}
-	var id [16]byte
-	var token int64
-	tokens := make(map[uuid.UUID]int64, len(events))
-	_, err = pgx.ForEachRow(rows, []any{&id, &token}, func() error {
-		tokens[id] = token
-		return nil
-	})
-	return tokens, err
+	return collectTokens(rows)
 }
 
 // inHand are the rows in hand as columns.

@@ -66,7 +66,7 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 			if r.HoldsKey {
 				c.passOver(&r.Event)
 			}
-			r.Suspect = cur.suspect > 0 || r.Fetches > 0
+			r.Suspect = cur.suspect > 0 || r.Fetches > 0 || r.lapsed
 			cur.suspect--
 			out.events = append(out.events, r.Event)
 		}

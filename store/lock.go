@@ -151,7 +151,9 @@ func (s *Store) mark(ctx context.Context, events []*omnibox.Event) error {
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, s.sql["count_fetches"], refArgs(live))
+		args := refArgs(live)
+		args["slots"] = s.cfg.Claim == ClaimShard
+		rows, err := tx.Query(ctx, s.sql["count_fetches"], args)
 		if err != nil {
 			return err
 		}

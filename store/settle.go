@@ -41,13 +41,20 @@ func (v *verdicts) add(o omnibox.Outcome) {
 // in every transaction that touches both; what a hold kept waiting comes last,
 // in a statement whose snapshot is younger than the end of the hold.
 func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
+	if err := s.lockPipeline(ctx, tx, v); err != nil {
+		return err
+	}
 	freed, err := s.dropHolds(ctx, tx, v.unhold)
 	if err != nil {
 		return err
 	}
 	hold := v.retried
-	if !s.ordered() || s.cfg.BehindFailure != "block" {
+	var follow []omnibox.Outcome
+	switch {
+	case !s.ordered() || s.cfg.BehindFailure == "skip":
 		hold = nil
+	case s.cfg.BehindFailure == "follow":
+		follow = v.dead
 	}
 	for _, step := range []struct {
 		statement string
@@ -58,6 +65,7 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
 		{s.onComplete(), v.succeeded, refArgs},
 		{"retry", v.retried, retryArgs},
 		{"bury", v.dead, s.buryArgs},
+		{"follow", follow, s.followArgs},
 		{"release_events", s.toRelease(v.released), refArgs},
 	} {
 		if len(step.outcomes) == 0 {
@@ -66,6 +74,9 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
 		if _, err := tx.Exec(ctx, s.sql[step.statement], step.args(step.outcomes)); err != nil {
 			return err
 		}
+	}
+	if err := s.escalate(ctx, tx, v); err != nil {
+		return err
 	}
 	if len(freed.topics) == 0 {
 		return nil
@@ -110,6 +121,12 @@ func (s *Store) toRelease(released []omnibox.Outcome) []omnibox.Outcome {
 func (s *Store) holdArgs(outcomes []omnibox.Outcome) named {
 	args := refArgs(outcomes)
 	args["table"], args["owner"] = s.table, s.cfg.Owner
+	return args
+}
+
+func (s *Store) followArgs(outcomes []omnibox.Outcome) named {
+	args := refArgs(outcomes)
+	args["table"], args["pipeline"] = s.table, s.cfg.Pipeline
 	return args
 }
 

@@ -50,8 +50,10 @@ type Config struct {
 	Lease time.Duration
 	// Ordering is "key" or "none". Defaults to "key".
 	Ordering string
-	// BehindFailure is "block" or "skip": what becomes of the events behind a
-	// failed one of their key. Defaults to "block".
+	// BehindFailure is what becomes of the events behind a failed one of their
+	// key: with "block" they wait until it is completed or dead, with "follow"
+	// they become dead letters with it, with "skip" they overtake it. Defaults
+	// to "block".
 	BehindFailure string
 	// OnComplete is "keep" or "delete". Defaults to "keep".
 	OnComplete string
@@ -65,6 +67,19 @@ type Config struct {
 	// Filter leaves out events; only with ClaimRow may other pipelines take
 	// them.
 	Filter Filter
+	// Escalation gives events that fail a workflow of their own. The zero value
+	// does not: they back off in their rows.
+	Escalation Escalation
+}
+
+// Escalation bounds the workflows of events that failed.
+type Escalation struct {
+	// Most events that may have one at once while they are retried.
+	Most int
+	// Parked is how many dead events may have one at once.
+	Parked int
+	// ParkFor is how long the workflow of a dead event waits for a person.
+	ParkFor time.Duration
 }
 
 // Filter of events; empty lists match everything.

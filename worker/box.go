@@ -28,12 +28,14 @@ type box struct {
 	owner     string
 	log       *slog.Logger
 	converter broker.Converter
-	events    *eventMetrics
+	metrics   *eventMetrics
 	state     *state
 
 	// set once the database answered
-	store *store.Store
-	relay *activities.Relay
+	store  *store.Store
+	relay  *activities.Relay
+	events *activities.Events
+	starts sync.WaitGroup // of event workflows under way
 }
 
 const (
@@ -53,7 +55,7 @@ func newBox(w *Worker, name string, cfg config.Outbox, owner string, events *eve
 		}
 	}
 	return &box{
-		worker: w, name: name, cfg: cfg, owner: owner, converter: converter, events: events, state: newState(),
+		worker: w, name: name, cfg: cfg, owner: owner, converter: converter, metrics: events, state: newState(),
 		log: w.log.With(slog.String("pipeline", name)),
 	}, nil
 }
@@ -72,7 +74,7 @@ func (b *box) run(ctx context.Context) {
 	var scan sync.WaitGroup
 	scan.Go(func() { rows.scan(scanCtx) })
 	defer func() { stopScan(); scan.Wait() }()
-	b.relay = b.newRelay(rows)
+	b.build(rows)
 	for ctx.Err() == nil {
 		var w worker.Worker
 		fatal := make(chan error, 1)
@@ -87,6 +89,7 @@ func (b *box) run(ctx context.Context) {
 		b.watch(ctx, fatal)
 		b.state.set("stopping", nil)
 		w.Stop()
+		b.starts.Wait()
 	}
 }
 
@@ -118,11 +121,15 @@ func (b *box) open(ctx context.Context) error {
 	if err := migrate.Check(ctx, db, b.cfg.Table); err != nil {
 		return err
 	}
-	s, err := store.Open(ctx, db, store.Config{
+	cfg := store.Config{
 		Table: b.cfg.Table, Pipeline: b.name, Owner: b.owner, Claim: b.cfg.Claim, Lease: b.cfg.Lease,
 		Ordering: b.cfg.Ordering, BehindFailure: b.cfg.BehindFailure, OnComplete: b.cfg.OnComplete,
 		ReadAhead: 3 * b.cfg.Batch, Filter: store.Filter(b.cfg.Filter),
-	})
+	}
+	if b.cfg.Lane != laneBatch {
+		cfg.Escalation = store.Escalation{Most: b.cfg.MaxEscalations, Parked: b.cfg.MaxParked, ParkFor: b.cfg.ParkFor}
+	}
+	s, err := store.Open(ctx, db, cfg)
 	if err != nil {
 		return err
 	}
@@ -149,27 +156,41 @@ func refuseForeign(ctx context.Context, s *store.Store) error {
 	return fmt.Errorf("another relay works on this table (locked_by %q): stop it, or set claim: row", owners[0])
 }
 
-func (b *box) newRelay(rows *rows) *activities.Relay {
+// build puts the pipeline together, and the activities that work with it.
+func (b *box) build(rows *rows) {
 	d := b.worker.brokers[b.cfg.Broker]
 	o := b.worker.options
 	cfg := pipeline.Config{
 		Name: b.name, Fetch: b.store, Commit: b.store, Breaker: d.breaker,
 		Handler:     broker.NewSink(d.publisher, b.converter),
 		Steps:       o.steps[b.name],
-		Finishers:   []pipeline.Finisher{b.events.of(b.name)},
+		Finishers:   []pipeline.Finisher{b.metrics.of(b.name)},
 		StepTimeout: b.cfg.StepTimeout,
 		Retry:       pipeline.Retry{Base: cmp.Or(b.cfg.Retry.Base, -1), Max: b.cfg.Retry.Max},
 		Batch:       b.cfg.Batch, Lease: b.cfg.Lease, Log: b.log,
 	}
+	lane := b.lane()
+	cfg.Lane = lane
 	if strategy := o.fetch[b.name]; strategy != nil {
 		cfg.Fetch = strategy(b.store)
 	}
 	if strategy := o.commit[b.name]; strategy != nil {
 		cfg.Commit = strategy(b.store)
+		cfg.Lane = ownLane{Lane: lane, commit: strategy(lane.Store())}
 	}
-	return &activities.Relay{
-		Pipeline: pipeline.New(cfg), Rows: rows, Shards: b.cfg.Shards,
-		LongPoll: longPoll, Slice: b.cfg.Slice, Linger: linger,
+	if b.cfg.Lane != laneBatch {
+		cfg.Escalate = b.escalate
+	}
+	p := pipeline.New(cfg)
+	b.relay = &activities.Relay{
+		Pipeline: p, Rows: rows, Shards: b.cfg.Shards,
+		LongPoll: longPoll, Slice: b.cfg.Slice, Linger: linger, Lane: b.handOver(p),
+	}
+	if b.cfg.Lane == laneWorkflow { // a drain is for what no workflow does
+		b.relay.Slice, b.relay.Linger = time.Second, 0
+	}
+	b.events = &activities.Events{
+		Pipeline: p, Letters: lane, Settled: func(slot int) { rows.watcher.Wake([]int{slot}) },
 	}
 }
 
@@ -179,14 +200,15 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	if err != nil {
 		return nil, err
 	}
-	b.relay.Database = id.String()
+	b.relay.Database, b.events.Database = id.String(), id.String()
+	b.relay.Lane.Plan.Attributes = b.ensureAttributes(ctx)
 	if err := b.ensurePollers(ctx); err != nil {
 		return nil, err
 	}
 	w := worker.New(b.worker.temporal, b.queue(), worker.Options{
 		Identity: b.owner,
-		// a fetch or a drain a shard, and a pause
-		MaxConcurrentActivityExecutionSize: 2*b.cfg.Shards + 2,
+		// a fetch or a drain a shard, and a pause; and events that need care
+		MaxConcurrentActivityExecutionSize: 2*b.cfg.Shards + 2 + maxInFlight + b.cfg.MaxEscalations,
 		WorkerStopTimeout:                  b.worker.cfg.Shutdown.Grace,
 		// how long a poller waits for the worker that last ran it before another
 		// one may: it is quick to replay, and that worker may be dead
@@ -198,7 +220,7 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 			}
 		},
 	})
-	workflows.Register(w, b.relay)
+	workflows.Register(w, b.relay, b.events)
 	if err := w.Start(); err != nil {
 		return nil, fmt.Errorf("start Temporal worker: %w", err)
 	}

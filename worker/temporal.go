@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,11 +20,12 @@ import (
 )
 
 // newTemporalClient makes a client that dials when it is first used. What the
-// configuration leaves open comes from the TEMPORAL_* variables.
-func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client, error) {
+// configuration leaves open comes from the TEMPORAL_* variables. It returns the
+// namespace too.
+func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client, string, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if cfg.Address != "" {
 		options.HostPort = cfg.Address
@@ -32,7 +34,8 @@ func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client,
 		options.Namespace = cfg.Namespace
 	}
 	options.Logger = log.NewStructuredLogger(logger)
-	return client.NewLazyClient(options)
+	c, err := client.NewLazyClient(options)
+	return c, cmp.Or(options.Namespace, client.DefaultNamespace), err
 }
 
 // memoDatabase is the memo in which a poller carries its database's identity.
@@ -61,7 +64,7 @@ func (b *box) ensurePoller(ctx context.Context, shard int) error {
 		Memo:                     map[string]any{memoDatabase: b.relay.Database},
 		StaticSummary:            fmt.Sprintf("looks after shard %d of %d of pipeline %s", shard, b.cfg.Shards, b.name),
 	}
-	state := workflows.PollerState{Poller: activities.Poller{Shard: shard, Database: b.relay.Database}, Pipeline: b.name}
+	state := workflows.PollerState{Poller: activities.Poller{Shard: shard, Database: b.relay.Database}, Pipeline: b.name, Prefix: b.worker.cfg.Temporal.IDPrefix}
 	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.PollerWorkflow, state); err != nil {
 		return fmt.Errorf("start poller %s: %w", id, err)
 	}

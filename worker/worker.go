@@ -29,6 +29,7 @@ type Worker struct {
 	options   *options
 	log       *slog.Logger
 	temporal  client.Client
+	namespace string
 	databases map[string]*pgxpool.Pool
 	brokers   map[string]*destination
 	boxes     []*box
@@ -101,7 +102,7 @@ func (w *Worker) connect() (err error) {
 		}
 		w.brokers[name] = &destination{publisher: p, breaker: pipeline.NewBreaker(name, p.Probe, w.log)}
 	}
-	if w.temporal, err = newTemporalClient(w.cfg.Temporal, w.log); err != nil {
+	if w.temporal, w.namespace, err = newTemporalClient(w.cfg.Temporal, w.log); err != nil {
 		return fmt.Errorf("temporal: %w", err)
 	}
 	if w.cfg.HTTP.Listen != "" {

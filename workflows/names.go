@@ -1,15 +1,25 @@
 package workflows
 
-// Names under which workflows, signals and queries are registered. They are
-// part of what runs: changing one leaves running workflows behind.
+// Names under which workflows, activities, signals and queries are registered.
+// They are part of what runs: changing one leaves running workflows behind.
 const (
 	PollerWorkflow = "omnibox.Poller"
+	EventWorkflow  = "omnibox.Event"
 
-	SignalPause  = "pause"
-	SignalResume = "resume"
-	QueryStatus  = "status"
+	SignalPause    = "pause"
+	SignalResume   = "resume"
+	SignalReplay   = "replay"
+	SignalRetryNow = "retry-now"
+	SignalDiscard  = "discard"
+	QueryStatus    = "status"
 
-	activityFetch     = "Fetch"
-	activityDrain     = "Drain"
-	activitySetPaused = "SetPaused"
+	activityFetch      = "Fetch"
+	activityDrain      = "Drain"
+	activitySetPaused  = "SetPaused"
+	activitySteps      = "Steps"
+	activityPublish    = "Publish"
+	activityCommit     = "Commit"
+	activityDeadLetter = "DeadLetter"
+	activityReplay     = "Replay"
+	activityDiscard    = "Discard"
 )

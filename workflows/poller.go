@@ -16,6 +16,8 @@ import (
 type PollerState struct {
 	activities.Poller
 	Pipeline string `json:"pipeline"`
+	// Prefix begins the ids of the event workflows.
+	Prefix string `json:"prefix"`
 	// Heartbeat is what the last fetch told of FetchOut.Heartbeat.
 	Heartbeat time.Duration `json:"heartbeat"`
 
@@ -25,6 +27,10 @@ type PollerState struct {
 	Last    activities.DrainOut `json:"last"`
 	Sent    int64               `json:"sent"`
 	Dead    int64               `json:"dead"`
+	// Started is how many event workflows there were, NotStarted how many could
+	// not be started.
+	Started    int `json:"started"`
+	NotStarted int `json:"not_started,omitempty"`
 }
 
 // PauseSignal is the argument of the signals "pause" and "resume".
@@ -36,6 +42,7 @@ type PauseSignal struct {
 // Phases of a poller.
 const (
 	phaseWaiting  = "waiting for events"
+	phaseSpawning = "starting event workflows"
 	phaseDraining = "draining"
 )
 
@@ -82,7 +89,8 @@ func Poller(ctx workflow.Context, state PollerState) error {
 	}
 }
 
-// round waits for due events and drains them once.
+// round waits for due events, starts the workflows of those that are to have one,
+// and drains the others.
 func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
 	p.enter(ctx, phaseWaiting)
 	found, err := do(ctx, "long poll", p.within(fetchTimeout), p.relay.Fetch, activities.FetchIn{Poller: p.Poller})
@@ -90,6 +98,10 @@ func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
 		return true, err
 	}
 	p.Heartbeat = found.Heartbeat
+	if len(found.Turns) > 0 {
+		p.enter(ctx, phaseSpawning)
+		p.spawn(ctx, found.Turns, *found.Plan)
+	}
 	if !found.Due {
 		return false, nil
 	}
@@ -116,6 +128,6 @@ func (p *poller) within(d time.Duration) timeouts {
 // enter tells the phase to the query and to the UI's details.
 func (p *poller) enter(ctx workflow.Context, phase string) {
 	p.Phase = phase
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Pipeline **%s**, shard %d: %s.\n\nSo far %d events delivered and %d dead in %d drains; the last one ended: %s.",
-		p.Pipeline, p.Shard, phase, p.Sent, p.Dead, p.Drains, cmp.Or(string(p.Last.Reason), "none yet")))
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Pipeline **%s**, shard %d: %s.\n\nSo far %d event workflows started; %d events delivered and %d dead in %d drains; the last one ended: %s.",
+		p.Pipeline, p.Shard, phase, p.Started, p.Sent, p.Dead, p.Drains, cmp.Or(string(p.Last.Reason), "none yet")))
 }

@@ -27,7 +27,7 @@ func newEnv(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(time.Minute)
-	workflows.Register(env, &activities.Relay{})
+	workflows.Register(env, &activities.Relay{}, &activities.Events{})
 	return env
 }
 

@@ -4,8 +4,10 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
 
@@ -19,11 +21,41 @@ type Registry interface {
 }
 
 // Register registers the workflows and the activities of one pipeline.
-func Register(r Registry, relay *activities.Relay) {
+func Register(r Registry, relay *activities.Relay, events *activities.Events) {
 	r.RegisterWorkflowWithOptions(Poller, workflow.RegisterOptions{Name: PollerWorkflow})
-	r.RegisterActivityWithOptions(relay.Fetch, activity.RegisterOptions{Name: activityFetch})
-	r.RegisterActivityWithOptions(relay.Drain, activity.RegisterOptions{Name: activityDrain})
-	r.RegisterActivityWithOptions(relay.SetPaused, activity.RegisterOptions{Name: activitySetPaused})
+	r.RegisterWorkflowWithOptions(Event, workflow.RegisterOptions{Name: EventWorkflow})
+	for name, method := range map[string]any{
+		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
+		activitySteps: events.Steps, activityPublish: events.Publish, activityCommit: events.Commit,
+		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard,
+	} {
+		r.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
+	}
+	for n, step := range relay.Lane.Plan.Steps {
+		r.RegisterActivityWithOptions(events.Step(n), activity.RegisterOptions{Name: step.Name})
+	}
+}
+
+// CheckSteps refuses names of steps under which they cannot be activities: those
+// of others, and names that come twice.
+func CheckSteps(steps []activities.Step) error {
+	taken := map[string]bool{}
+	for _, name := range []string{
+		activityFetch, activityDrain, activitySetPaused, activitySteps, activityPublish,
+		activityCommit, activityDeadLetter, activityReplay, activityDiscard,
+	} {
+		taken[name] = true
+	}
+	for _, s := range steps {
+		if s.Name == "" {
+			return errors.New("a step has no name")
+		}
+		if taken[s.Name] {
+			return fmt.Errorf("two steps are called %q, or it is the name of a built-in activity: give the step another name", s.Name)
+		}
+		taken[s.Name] = true
+	}
+	return nil
 }
 
 // TaskQueue is where the workers of a pipeline take their work from. Each
@@ -33,4 +65,9 @@ func TaskQueue(prefix, pipeline string) string { return prefix + "/" + pipeline 
 // PollerID is the workflow id of a poller.
 func PollerID(prefix, pipeline string, shard int) string {
 	return fmt.Sprintf("%s/%s/poller/%d", prefix, pipeline, shard)
+}
+
+// EventID is the workflow id of an event.
+func EventID(prefix, pipeline string, event uuid.UUID) string {
+	return prefix + "/" + pipeline + "/event/" + event.String()
 }

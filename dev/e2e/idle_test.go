@@ -51,7 +51,7 @@ func (b *bed) startRelay(c client.Client, rows activities.Rows, longPoll time.Du
 	}
 	queue := workflows.TaskQueue(b.prefix, pipelineName)
 	w := sdkworker.New(c, queue, sdkworker.Options{})
-	workflows.Register(w, relay)
+	workflows.Register(w, relay, &activities.Events{})
 	require.NoError(b.t, w.Start())
 	b.t.Cleanup(w.Stop)
 	_, err := c.ExecuteWorkflow(b.t.Context(), client.StartWorkflowOptions{ID: b.poller(0), TaskQueue: queue},

@@ -38,6 +38,7 @@ type script struct {
 var coreScripts = []script{
 	{1, "omnibox", []string{"core/00001_omnibox.sql"}},
 	{2, "enqueue", []string{"core/00002_enqueue.sql"}},
+	{3, "workflows", []string{"core/00003_workflows.sql"}},
 }
 
 var tableScripts = []script{

@@ -1,9 +1,10 @@
 -- Counts a delivery about to begin, of events whose leases this transaction has
--- locked.
+-- locked. Where slots are leased, a row whose own lease has run out is taken from
+-- its workflow: what that still writes changes nothing.
 -- Locks: the rows.
 -- Index: primary key.
 update {{table}} t
-set fetches = t.fetches + 1
+set fetches = t.fetches + 1, lease_until = case when @slots then null else t.lease_until end
 from unnest(@ids::uuid[], @created_ats::timestamptz[]) o (id, created_at)
 where t.id = o.id and t.created_at = o.created_at and t.status = 'pending'
 returning t.id, t.fetches

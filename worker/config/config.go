@@ -88,15 +88,27 @@ type Outbox struct {
 	Table string `yaml:"table" default:"outbox_events" pattern:"[^.]{1,63}(\\.[^.]{1,63})?" example:"outbox_events or sales.outbox_events"`
 	// Broker is the name of one of brokers.
 	Broker string `yaml:"broker" default:"kafka"`
-	// Lane that events take. For now auto means batch, workflow is refused,
-	// and workflow_budget and calm_threshold have no effect.
+	// Lane that healthy events take: a workflow for each, the batch lane for all,
+	// or by traffic (auto): workflows while there are few, within their budget.
+	// In lanes auto and workflow an event that failed gets a workflow of its own.
 	Lane string `yaml:"lane" default:"auto" enum:"auto,batch,workflow"`
 	// WorkflowBudget is how many workflows a minute healthy events may start
 	// in lane auto; 0 for none.
 	WorkflowBudget int `yaml:"workflow_budget" default:"60" min:"0" max:"100000"`
-	// CalmThreshold is how few events a fetch must find for them to take the
-	// workflow lane.
+	// CalmThreshold is how few events of a shard must be due for them to take the
+	// workflow lane, in lane auto.
 	CalmThreshold int `yaml:"calm_threshold" default:"20" min:"0" max:"5000"`
+	// MaxEscalations is how many events that failed may have a workflow at once;
+	// others back off in their rows.
+	MaxEscalations int `yaml:"max_escalations" default:"100" min:"0" max:"10000"`
+	// MaxParked is how many dead events may have a workflow at once that waits
+	// for a person; of others there is the dead letter.
+	MaxParked int `yaml:"max_parked" default:"100" min:"0" max:"10000"`
+	// ParkFor is how long the workflow of a dead event waits for a person.
+	ParkFor time.Duration `yaml:"park_for" default:"24h" min:"1m" max:"720h"`
+	// TemporalDown is what happens while Temporal cannot be reached: rows wait,
+	// or the worker relays them by itself (direct).
+	TemporalDown string `yaml:"temporal_down" default:"wait" enum:"wait,direct"`
 	// Shards is how many pollers share the table's 64 slots. It can change
 	// while workers run.
 	Shards int `yaml:"shards" default:"4" min:"1" max:"64"`
@@ -111,8 +123,9 @@ type Outbox struct {
 	// Ordering of events: by topic and key, or none.
 	Ordering string `yaml:"ordering" default:"key" enum:"key,none"`
 	// BehindFailure is what becomes of the events behind a failed one of their
-	// key: they wait (block) or overtake it (skip).
-	BehindFailure string `yaml:"behind_failure" default:"block" enum:"block,skip"`
+	// key: they wait until it is completed or dead (block), become dead letters
+	// with it when it dies (follow), or overtake it (skip).
+	BehindFailure string `yaml:"behind_failure" default:"block" enum:"block,follow,skip"`
 	// OnComplete keeps a delivered row or deletes it. With delete an
 	// idempotency key is forgotten with its row, and a completed event cannot
 	// be replayed.

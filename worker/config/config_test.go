@@ -111,7 +111,7 @@ outboxes:
     lease: 2s
     shards: many
     ordering: yes
-    lane: workflow
+    lane: fast
     databse: main
     broker: rabbit
     slice: 30
@@ -132,7 +132,7 @@ omnibox.yaml:9: outboxes.orders.batch: 9000 is out of range: 1 to 5000
 omnibox.yaml:10: outboxes.orders.lease: 2s is out of range: 5s to 10m (a lease shorter than publish plus commit is taken over while its owner is still sending)
 omnibox.yaml:11: outboxes.orders.shards: "many" is not a whole number
 omnibox.yaml:12: outboxes.orders.ordering: "yes" is not one of key, none
-omnibox.yaml:13: outboxes.orders.lane: the workflow lane is not available yet: use auto or batch
+omnibox.yaml:13: outboxes.orders.lane: "fast" is not one of auto, batch, workflow
 omnibox.yaml:14: outboxes.orders.databse: no such key; did you mean database?
 omnibox.yaml:15: outboxes.orders.broker: there is no broker "rabbit"; valid are kafka
 omnibox.yaml:16: outboxes.orders.slice: "30" is not a duration; give a number with its unit, such as 5m

@@ -79,9 +79,6 @@ func (v *validator) outbox(path string, o Outbox, c *Config) {
 	if _, ok := c.Brokers[o.Broker]; !ok {
 		v.missing(path+".broker", "broker", o.Broker, slices.Collect(maps.Keys(c.Brokers)), "OMNIBOX_KAFKA_BROKERS")
 	}
-	if o.Lane == "workflow" {
-		v.problem(path+".lane", "the workflow lane is not available yet: use auto or batch")
-	}
 	if o.Retry.Base > o.Retry.Max {
 		v.problem(path+".retry", "base (%s) is above max (%s)", o.Retry.Base, o.Retry.Max)
 	}

@@ -1,0 +1,217 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// Turn is the right of a workflow to work on its event. It travels with the
+// workflow, from one process to the next.
+type Turn struct {
+	Ref   omnibox.Ref
+	Fence omnibox.Fence
+	Topic string
+	Key   string
+	Type  string
+	// At is when the event was handed to the workflow.
+	At time.Time
+	// Begun is how many deliveries have begun, and ended in order, since the last
+	// failure. When the row counts more, one did not end.
+	Begun int `json:",omitempty"`
+	// HoldsKey says that the event has failed before.
+	HoldsKey bool `json:",omitempty"`
+}
+
+// TurnOf is the turn of an event that was just handed to a workflow.
+func TurnOf(e *omnibox.Event, at time.Time) Turn {
+	return Turn{Ref: e.Ref(), Fence: e.Fence, Topic: e.Topic, Key: e.Key, Type: e.Type, At: at, HoldsKey: e.Escalated}
+}
+
+// event is what is known of the event without its row.
+func (t Turn) event() *omnibox.Event {
+	return &omnibox.Event{
+		ID: t.Ref.ID, CreatedAt: t.Ref.CreatedAt, Topic: t.Topic, Key: t.Key, Type: t.Type, Fence: t.Fence, HoldsKey: t.HoldsKey,
+	}
+}
+
+// Took is what a part of the work came to.
+type Took struct {
+	// Verdict is empty when the next part is to follow. Retry and Released are
+	// settled; the others are for Finish.
+	Verdict omnibox.Verdict `json:",omitempty"`
+	// Gone says that the work of the workflow is over: the event is final, in
+	// other hands, or backs off in its row.
+	Gone bool `json:",omitempty"`
+	// Class and Error of a failure, without any part of the payload, and the
+	// number of counted failures.
+	Class    omnibox.Class `json:",omitempty"`
+	Error    string        `json:",omitempty"`
+	Attempts int           `json:",omitempty"`
+	// Delay until the next attempt, after Retry.
+	Delay time.Duration `json:",omitempty"`
+	// Parked says, once Dead is settled, that the workflow may wait for a person.
+	Parked bool `json:",omitempty"`
+	// Token and Begun are those of the turn for what follows.
+	Token int64 `json:",omitempty"`
+	Begun int   `json:",omitempty"`
+}
+
+// Next is the turn for what follows.
+func (t Turn) Next(took Took) Turn {
+	t.Begun = took.Begun
+	if took.Token != 0 {
+		t.Fence.Token = took.Token
+	}
+	t.HoldsKey = t.HoldsKey || took.Verdict == omnibox.Retry
+	return t
+}
+
+// StepSpecs are the user's steps, in their order.
+func (p *Pipeline) StepSpecs() []Spec {
+	specs := make([]Spec, len(p.steps))
+	for i, s := range p.steps {
+		specs[i] = s.Spec
+	}
+	return specs
+}
+
+// StepsOne takes an event through the steps from up to, but not, to. Steps before
+// from run too unless what they made of the event is at hand in this process. It
+// blocks for as long as the steps do, and extends the lease meanwhile. The error
+// is of the database.
+func (p *Pipeline) StepsOne(ctx context.Context, turn Turn, from, to int) (Took, error) {
+	return p.part(ctx, turn, from, to, func(ctx context.Context, e *omnibox.Event) (Result, error) {
+		return p.runStepsOf(ctx, e, from, to)
+	})
+}
+
+// HandleOne gives an event to the handler. What else it does is as with
+// StepsOne.
+func (p *Pipeline) HandleOne(ctx context.Context, turn Turn) (Took, error) {
+	took, err := p.part(ctx, turn, len(p.steps), len(p.steps)+1, func(ctx context.Context, e *omnibox.Event) (Result, error) {
+		err := p.Handler.Handle(ctx, []*omnibox.Event{e})[0]
+		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
+			p.Breaker.Trip(Redact(err.Error(), e))
+		}
+		return Next, err
+	})
+	if err == nil && took.Verdict == "" && !took.Gone {
+		took.Verdict = omnibox.Completed
+	}
+	return took, err
+}
+
+// FinishOne settles the verdict of a part: Completed, Skipped or Dead. A turn
+// whose lease is lost settles nothing, and is Gone.
+func (p *Pipeline) FinishOne(ctx context.Context, turn Turn, took Took) (Took, error) {
+	e, _, found := p.carried.take(turn, len(p.steps)+1)
+	if !found {
+		e = turn.event()
+	}
+	o := omnibox.Outcome{
+		Event: e, Verdict: took.Verdict, Class: took.Class, Error: took.Error, Attempts: took.Attempts, Counted: took.Verdict == omnibox.Dead,
+	}
+	err := p.Lane.Commit(ctx, []omnibox.Outcome{o})
+	if errors.Is(err, omnibox.ErrLeaseLost) {
+		return Took{Gone: true}, nil
+	}
+	if err != nil {
+		return took, err
+	}
+	p.tell(ctx, o, time.Since(turn.At))
+	took.Parked = e.Escalated
+	return took, nil
+}
+
+// part does the part of the work on an event that leads from one place among the
+// steps to another, and settles what is not for FinishOne.
+func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(context.Context, *omnibox.Event) (Result, error)) (Took, error) {
+	if _, open := p.Breaker.Open(); open {
+		return p.letGo(ctx, turn)
+	}
+	e, deadline, found := p.carried.take(turn, from)
+	if !found {
+		var err error
+		e, deadline, err = p.Lane.Begin(ctx, turn.Ref, turn.Fence)
+		switch {
+		case errors.Is(err, omnibox.ErrLeaseLost):
+			return Took{Gone: true}, nil
+		case err != nil:
+			return Took{}, err
+		case e.Fetches > turn.Begun+1: // a delivery has not ended: perhaps it was the event
+			return Took{Gone: true}, p.Lane.GiveBack(ctx, turn.Ref, turn.Fence)
+		}
+		turn.Begun = e.Fetches
+	}
+	lease := p.keepLease(ctx, e, deadline)
+	defer lease.stop()
+	result, err := Next, error(nil)
+	if !found {
+		result, err = p.runStepsOf(lease.ctx, e, 0, from)
+	}
+	if result == Next && err == nil {
+		result, err = run(lease.ctx, e)
+	}
+	return p.settleOne(ctx, lease, turn, to, e, result, err)
+}
+
+func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to int, e *omnibox.Event, result Result, err error) (Took, error) {
+	took := Took{Begun: turn.Begun, Attempts: e.Attempts}
+	var o omnibox.Outcome
+	switch {
+	case err != nil:
+		if _, classed := errors.AsType[*omnibox.Error](err); lease.ctx.Err() != nil && !classed {
+			err = omnibox.ErrNotSent
+		}
+		o = p.Retry.Decide(e, err, time.Now())
+	case result == Stop:
+		o = released(e)
+	case result == Skip:
+		took.Verdict = omnibox.Skipped
+		return took, nil
+	default:
+		p.carried.put(turn, to, e, lease.until())
+		return took, nil
+	}
+	took.Verdict, took.Class, took.Error, took.Attempts, took.Delay = o.Verdict, o.Class, o.Error, o.Attempts, o.Delay
+	if o.Verdict == omnibox.Skipped || o.Verdict == omnibox.Dead {
+		return took, nil
+	}
+	err = p.insist(ctx, p.Lane, []omnibox.Outcome{o}, lease.until)
+	if errors.Is(err, omnibox.ErrLeaseLost) {
+		return Took{Gone: true}, nil
+	}
+	if err != nil {
+		return Took{}, err
+	}
+	p.tell(ctx, o, time.Since(turn.At))
+	took.Gone, took.Token, took.Begun = !e.Escalated || o.Verdict == omnibox.Released, e.Fence.Token, 0
+	return took, nil
+}
+
+// letGo releases an event whose destination cannot be reached.
+func (p *Pipeline) letGo(ctx context.Context, turn Turn) (Took, error) {
+	err := p.Lane.Commit(ctx, []omnibox.Outcome{released(turn.event())})
+	if errors.Is(err, omnibox.ErrLeaseLost) {
+		err = nil
+	}
+	return Took{Verdict: omnibox.Released, Class: omnibox.ClassUnreachable, Gone: true}, err
+}
+
+// runStepsOf takes one event through some of the steps.
+func (p *Pipeline) runStepsOf(ctx context.Context, e *omnibox.Event, from, to int) (Result, error) {
+	for _, s := range p.steps[from:to] {
+		result, err := s.run(ctx, e)
+		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
+			p.Log.WarnContext(ctx, "step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
+		}
+		if err != nil || result != Next {
+			return result, err
+		}
+	}
+	return Next, nil
+}

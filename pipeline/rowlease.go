@@ -1,0 +1,121 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// rowLease is the lease of one event while it is being worked on.
+type rowLease struct {
+	ctx      context.Context // ends with the lease, of errLeaseOver or ErrLeaseLost
+	cancel   context.CancelCauseFunc
+	deadline atomic.Pointer[time.Time]
+	wg       sync.WaitGroup
+}
+
+// keepLease extends a lease at a third of it until stop is called.
+func (p *Pipeline) keepLease(ctx context.Context, e *omnibox.Event, deadline time.Time) *rowLease {
+	l := &rowLease{}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.deadline.Store(&deadline)
+	l.wg.Go(func() { p.extendUntil(l, e) }) //nolint:contextcheck // it works in l.ctx, which comes from ctx
+	return l
+}
+
+func (l *rowLease) until() time.Time { return *l.deadline.Load() }
+
+func (l *rowLease) stop() {
+	l.cancel(nil)
+	l.wg.Wait()
+}
+
+func (p *Pipeline) extendUntil(l *rowLease, e *omnibox.Event) {
+	tick := time.NewTicker(p.Lease / 3)
+	defer tick.Stop()
+	over := time.NewTimer(time.Until(l.until()))
+	defer over.Stop()
+	at := omnibox.Event{ID: e.ID, CreatedAt: e.CreatedAt, Fence: e.Fence} // a step may change e meanwhile
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-over.C:
+			l.cancel(errLeaseOver)
+			return
+		case <-tick.C:
+		}
+		deadline, err := p.Lane.Extend(l.ctx, &at)
+		switch {
+		case errors.Is(err, omnibox.ErrLeaseLost):
+			l.cancel(err)
+			return
+		case err != nil:
+			if l.ctx.Err() == nil { // the lease ends by itself if this goes on
+				p.Log.WarnContext(l.ctx, "extend lease", slog.Any("error", err))
+			}
+		default:
+			l.deadline.Store(&deadline)
+			over.Reset(time.Until(deadline))
+		}
+	}
+}
+
+// carried keeps what steps made of events, between two parts of the work that
+// run in the same process. It is a convenience: what is not there is made again.
+type carried struct {
+	mu     sync.Mutex
+	events map[carriedKey]carriedEvent
+}
+
+type carriedKey struct {
+	id    uuid.UUID
+	token int64
+	part  int
+}
+
+type carriedEvent struct {
+	event *omnibox.Event
+	until time.Time
+}
+
+// carriedMost bounds the memory: beyond it what has run out is thrown away, and
+// if nothing has, the event is not kept.
+const carriedMost = 256
+
+// put keeps an event, as it is behind some parts, until its lease ends.
+func (c *carried) put(turn Turn, part int, e *omnibox.Event, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.events == nil {
+		c.events = map[carriedKey]carriedEvent{}
+	}
+	if len(c.events) >= carriedMost {
+		now := time.Now()
+		for k, v := range c.events {
+			if now.After(v.until) {
+				delete(c.events, k)
+			}
+		}
+	}
+	if len(c.events) < carriedMost {
+		c.events[carriedKey{turn.Ref.ID, turn.Fence.Token, part}] = carriedEvent{e, until}
+	}
+}
+
+// take hands out what was kept, once, while its lease lasts.
+func (c *carried) take(turn Turn, part int) (*omnibox.Event, time.Time, bool) {
+	key := carriedKey{turn.Ref.ID, turn.Fence.Token, part}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, found := c.events[key]
+	delete(c.events, key)
+	return v.event, v.until, found && time.Now().Before(v.until)
+}

@@ -1,0 +1,164 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/activities"
+	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+// Lanes of the configuration; the third is auto.
+const (
+	laneBatch    = "batch"
+	laneWorkflow = "workflow"
+)
+
+const (
+	// wave is how many children a poller starts at once: wider fans stall it.
+	wave = 20
+	// maxInFlight is how many events of a pipeline may be with workflows at once,
+	// failed ones not counted. More make none of them faster.
+	maxInFlight = 200
+	// startTimeout bounds the start of one event workflow.
+	startTimeout = 10 * time.Second
+)
+
+// lane is the table as the workflow lane sees it.
+func (b *box) lane() *store.Lane {
+	cfg := store.LaneConfig{Budget: -1, InFlight: maxInFlight}
+	if b.cfg.Lane != laneWorkflow {
+		cfg.Budget, cfg.Burst = b.cfg.WorkflowBudget, b.cfg.CalmThreshold
+	}
+	return b.store.Lane(cfg)
+}
+
+// ownLane settles with a commit strategy of the user's.
+type ownLane struct {
+	*store.Lane
+	commit omnibox.CommitStrategy
+}
+
+// Commit records outcomes under the events' own leases.
+func (l ownLane) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	return l.commit.Commit(ctx, outcomes)
+}
+
+// handOver says which events the poller's fetch hands to workflows.
+func (b *box) handOver(p *pipeline.Pipeline) activities.Lane {
+	lane := activities.Lane{Plan: activities.Plan{Lease: b.cfg.Lease, ParkFor: b.cfg.ParkFor}}
+	for _, s := range p.StepSpecs() {
+		lane.Plan.Steps = append(lane.Plan.Steps, activities.Step{Name: s.Name, Timeout: s.Timeout, Long: s.Long})
+	}
+	switch {
+	case b.cfg.Lane == laneWorkflow:
+		lane.Most = wave
+	case b.cfg.Lane != laneBatch && b.cfg.WorkflowBudget > 0:
+		lane.Calm = b.cfg.CalmThreshold
+		lane.Most = min(wave, b.cfg.CalmThreshold)
+	}
+	return lane
+}
+
+// escalate starts the workflows of events that failed in the batch lane. It does
+// not wait for them: settling goes on. Where a start fails the lease of the row
+// runs out, and the event is fetched again.
+func (b *box) escalate(ctx context.Context, failed []omnibox.Outcome) {
+	for _, o := range failed {
+		in := workflows.EventInput{
+			EventIn:  activities.EventIn{Database: b.relay.Database, Turn: pipeline.TurnOf(o.Event, time.Now())},
+			Pipeline: b.name,
+			Plan:     b.relay.Lane.Plan,
+			Found: pipeline.Took{
+				Verdict: o.Verdict, Class: o.Class, Error: o.Error, Attempts: o.Attempts, Delay: o.Delay, Parked: o.Verdict == omnibox.Dead,
+			},
+		}
+		b.starts.Go(func() { b.startEvent(context.WithoutCancel(ctx), in) })
+	}
+}
+
+func (b *box) startEvent(ctx context.Context, in workflows.EventInput) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	options := client.StartWorkflowOptions{
+		ID:        workflows.EventID(b.worker.cfg.Temporal.IDPrefix, b.name, in.Turn.Ref.ID),
+		TaskQueue: b.queue(),
+		// one that still runs has lost the lease of the row: this one has it
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
+		TypedSearchAttributes:    workflows.EventAttributes(in),
+		StaticSummary:            workflows.EventSummary(in),
+	}
+	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.EventWorkflow, in); err != nil {
+		b.log.WarnContext(ctx, "start event workflow, the event goes on without one when its lease is over",
+			slog.String("event", in.Turn.Ref.ID.String()), slog.Any("error", err))
+	}
+}
+
+// ensureAttributes makes the search attributes known to the namespace; it returns
+// whether they are. Without them people cannot search for what a workflow is about.
+func (b *box) ensureAttributes(ctx context.Context) bool {
+	if b.cfg.Lane == laneBatch {
+		return false
+	}
+	missing, err := MissingAttributes(ctx, b.worker.temporal, b.worker.namespace)
+	if err == nil && len(missing) == 0 {
+		return true
+	}
+	if err == nil {
+		err = AddAttributes(ctx, b.worker.temporal, b.worker.namespace, missing)
+	}
+	if err != nil {
+		b.log.WarnContext(ctx, "event workflows go without search attributes", slog.Any("error", err),
+			slog.String("hint", "omnibox doctor prints the command that adds them"))
+	}
+	return err == nil
+}
+
+// MissingAttributes are the search attributes that a namespace lacks.
+func MissingAttributes(ctx context.Context, c client.Client, namespace string) ([]string, error) {
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, name := range workflows.Attributes() {
+		if _, ok := have.GetCustomAttributes()[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	return missing, nil
+}
+
+// AddAttributes adds search attributes to a namespace and waits until it knows
+// them.
+func AddAttributes(ctx context.Context, c client.Client, namespace string, names []string) error {
+	types := map[string]enums.IndexedValueType{}
+	for _, name := range names {
+		types[name] = enums.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: types})
+	if _, exists := errors.AsType[*serviceerror.AlreadyExists](err); err != nil && !exists {
+		return err
+	}
+	for {
+		missing, err := MissingAttributes(ctx, c, namespace)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

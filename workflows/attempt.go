@@ -1,0 +1,154 @@
+package workflows
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/activities"
+)
+
+// quickly is the first attempt of an event. Its parts are local activities, but
+// for long steps. When the worker cannot get on with them, since the database is
+// down, the others take over: they are tried for as long as it takes.
+func (e *event) quickly(ctx workflow.Context) (Took, error) {
+	took, err := e.localSteps(ctx)
+	if err == nil && goesOn(took) {
+		took, err = local(ctx, e.handling(), e.actions.Publish, e.EventIn)
+		e.Turn = e.Turn.Next(took)
+	}
+	if err == nil && took.Verdict != omnibox.Dead {
+		took, err = e.finish(took, func(in activities.FinishIn) (Took, error) {
+			return local(ctx, e.Plan.Lease, e.actions.Commit, in)
+		})
+	}
+	switch {
+	case temporal.IsCanceledError(err):
+		return took, err
+	case err != nil:
+		return e.carefully(ctx)
+	case took.Verdict == omnibox.Dead:
+		return e.bury(ctx, took)
+	}
+	return took, nil
+}
+
+// localSteps takes the event through all steps, the short ones between two long
+// ones together.
+func (e *event) localSteps(ctx workflow.Context) (took Took, err error) {
+	steps := e.Plan.Steps
+	for from := 0; from < len(steps) && err == nil && goesOn(took); {
+		to, timeout := from+1, e.Plan.Lease+steps[from].Timeout
+		if steps[from].Long {
+			took, err = e.step(ctx, from)
+		} else {
+			for to < len(steps) && !steps[to].Long {
+				timeout += steps[to].Timeout
+				to++
+			}
+			took, err = local(ctx, timeout, e.actions.Steps, activities.StepsIn{EventIn: e.EventIn, From: from, To: to})
+		}
+		e.Turn = e.Turn.Next(took)
+		from = to
+	}
+	return took, err
+}
+
+// carefully is a later attempt: each part is an activity of its own. It is tried
+// again with the backoff that was decided, until the event is through, dead, or
+// gone; so an error is the end of the workflow itself.
+func (e *event) carefully(ctx workflow.Context) (took Took, err error) {
+	for n := 0; n < len(e.Plan.Steps) && err == nil && goesOn(took); n++ {
+		took, err = e.step(ctx, n)
+		e.Turn = e.Turn.Next(took)
+	}
+	if err == nil && goesOn(took) {
+		took, err = e.until(ctx, "to topic "+e.Turn.Topic, activityPublish, e.handling())
+		e.Turn = e.Turn.Next(took)
+	}
+	if err != nil {
+		return took, err
+	}
+	if took.Verdict == omnibox.Dead {
+		return e.bury(ctx, took)
+	}
+	return e.finish(took, func(in activities.FinishIn) (Took, error) {
+		return do(ctx, string(took.Verdict), timeouts{whole: e.Plan.Lease}, e.actions.Commit, in)
+	})
+}
+
+// goesOn tells whether the next part is to follow.
+func goesOn(took Took) bool { return took.Verdict == "" && !took.Gone }
+
+// finish settles what is not settled yet.
+func (e *event) finish(took Took, commit func(activities.FinishIn) (Took, error)) (Took, error) {
+	if took.Gone || took.Verdict == omnibox.Retry {
+		return took, nil
+	}
+	return commit(activities.FinishIn{EventIn: e.EventIn, Took: took})
+}
+
+// bury writes the dead letter.
+func (e *event) bury(ctx workflow.Context, took Took) (Took, error) {
+	if took.Gone {
+		return took, nil
+	}
+	return do(ctx, string(took.Class), timeouts{whole: e.Plan.Lease}, e.actions.DeadLetter, activities.FinishIn{EventIn: e.EventIn, Took: took})
+}
+
+// step runs one step as an activity under the step's own name.
+func (e *event) step(ctx workflow.Context, n int) (Took, error) {
+	return e.until(ctx, "", e.Plan.Steps[n].Name, e.Plan.Lease+e.Plan.Steps[n].Timeout*time.Duration(n+1))
+}
+
+// handling bounds the handler, and the steps if they have to run again.
+func (e *event) handling() time.Duration {
+	whole := 2 * e.Plan.Lease
+	for _, s := range e.Plan.Steps {
+		whole += s.Timeout
+	}
+	return whole
+}
+
+// until runs a part as an activity until it has come to something. A person who
+// does not want to wait for the next attempt ends the backoff; an attempt under
+// way goes on and is waited for.
+func (e *event) until(ctx workflow.Context, summary, name string, timeout time.Duration) (Took, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: timeout,
+		HeartbeatTimeout:    min(heartbeatTimeout, e.Plan.Lease),
+		WaitForCancellation: true,
+		RetryPolicy:         forever,
+		Summary:             summary,
+	})
+	for {
+		tryCtx, cancel := workflow.WithCancel(ctx)
+		try := workflow.ExecuteActivity(tryCtx, name, e.EventIn)
+		hurried := e.person.retryNowBefore(ctx, try)
+		if hurried {
+			cancel()
+		}
+		var took Took
+		err := try.Get(ctx, &took)
+		cancel()
+		if hurried && temporal.IsCanceledError(err) && ctx.Err() == nil {
+			continue
+		}
+		return took, err
+	}
+}
+
+// local runs a local activity. It is tried only a few times: what it needs may be
+// down for longer than the event's lease lasts.
+func local[In, Out any](ctx workflow.Context, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: timeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumAttempts: 3},
+	})
+	var out Out
+	err := workflow.ExecuteLocalActivity(ctx, method, in).Get(ctx, &out)
+	return out, err
+}

@@ -1,0 +1,78 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+)
+
+// EventSignal is the argument of the signals "replay", "retry-now" and "discard".
+type EventSignal struct {
+	By   string `json:"by"`
+	Note string `json:"note"`
+}
+
+// person is who may send signals to the workflow of an event.
+type person struct {
+	replay, retryNow, discard workflow.ReceiveChannel
+	by                        string // who asked last
+}
+
+// decided is a signal with its name; the zero value is none.
+type decided struct {
+	EventSignal
+	signal string
+}
+
+func listenToPerson(ctx workflow.Context) *person {
+	return &person{
+		replay:   workflow.GetSignalChannel(ctx, SignalReplay),
+		retryNow: workflow.GetSignalChannel(ctx, SignalRetryNow),
+		discard:  workflow.GetSignalChannel(ctx, SignalDiscard),
+	}
+}
+
+// retryNowOr waits for the delay, or for the signal that cuts it short.
+func (p *person) retryNowOr(ctx workflow.Context, delay time.Duration) error {
+	timerCtx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	timer := workflow.NewTimerWithOptions(timerCtx, delay, workflow.TimerOptions{Summary: "backoff"})
+	p.retryNowBefore(ctx, timer)
+	return ctx.Err()
+}
+
+// retryNowBefore waits for the signal or for f, and tells whether it was the
+// signal. A replay asks for the same: the event is not dead.
+func (p *person) retryNowBefore(ctx workflow.Context, f workflow.Future) (hurried bool) {
+	take := func(c workflow.ReceiveChannel, _ bool) {
+		var s EventSignal
+		for c.ReceiveAsync(&s) {
+			p.by = s.By
+		}
+		hurried = true
+	}
+	workflow.NewSelector(ctx).AddFuture(f, func(workflow.Future) {}).
+		AddReceive(p.retryNow, take).AddReceive(p.replay, take).Select(ctx)
+	return hurried
+}
+
+// decision waits for what a person decides of a dead event, for as long as it
+// takes at most. Who wants a retry of a dead event wants it replayed.
+func (p *person) decision(ctx workflow.Context, within time.Duration) (d decided, err error) {
+	timerCtx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	take := func(signal string) func(workflow.ReceiveChannel, bool) {
+		return func(c workflow.ReceiveChannel, _ bool) {
+			d.signal = signal
+			c.Receive(ctx, &d.EventSignal)
+			p.by = d.By
+		}
+	}
+	workflow.NewSelector(ctx).
+		AddFuture(workflow.NewTimerWithOptions(timerCtx, within, workflow.TimerOptions{Summary: "waits for a person"}), func(workflow.Future) {}).
+		AddReceive(p.discard, take(SignalDiscard)).
+		AddReceive(p.replay, take(SignalReplay)).
+		AddReceive(p.retryNow, take(SignalReplay)).
+		Select(ctx)
+	return d, ctx.Err()
+}
