@@ -113,7 +113,7 @@ type FetchOut struct {
 // most, and returns early when the worker stops. What it hands over is leased
 // already.
 func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
-	out := FetchOut{Drain: r.Slice + 2*r.Pipeline.Lease, Heartbeat: min(maxHeartbeat, r.Pipeline.Lease)}
+	out := FetchOut{Drain: r.Slice + r.Pipeline.StepsTimeout() + 2*r.Pipeline.Lease, Heartbeat: min(maxHeartbeat, r.Pipeline.Lease)}
 	slots, err := r.slots(in.Poller)
 	if err != nil {
 		return out, fail(err)
@@ -182,6 +182,9 @@ func (r *Relay) Drain(ctx context.Context, in DrainIn) (DrainOut, error) {
 	slots, err := r.slots(in.Poller)
 	if err != nil {
 		return DrainOut{}, fail(err)
+	}
+	if len(slots) == 0 { // begun on a worker that knew more shards
+		return DrainOut{Reason: pipeline.Calm}, nil
 	}
 	var progress atomicCounts
 	defer heartbeats(ctx, func() any { return progress.load() })()

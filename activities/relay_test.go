@@ -119,6 +119,17 @@ func TestShardsThatAreNoMoreAreGone(t *testing.T) {
 	require.True(t, out.Gone)
 }
 
+// A drain that began on a worker with more shards has nothing to do.
+func TestADrainOfAShardThatIsNoMoreEnds(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.enqueue(1)
+	out, err := run[activities.DrainOut](t, b, "Drain", activities.DrainIn{Poller: activities.Poller{Shard: 1, Database: "db"}})
+	require.NoError(t, err)
+	require.Equal(t, pipeline.Calm, out.Reason)
+	require.Empty(t, b.broker.Records("orders"))
+}
+
 func TestDrainDelivers(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

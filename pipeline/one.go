@@ -79,6 +79,14 @@ func (p *Pipeline) StepSpecs() []Spec {
 	return specs
 }
 
+// StepsTimeout is how long all steps may take with one event.
+func (p *Pipeline) StepsTimeout() (all time.Duration) {
+	for _, s := range p.steps {
+		all += s.Timeout
+	}
+	return all
+}
+
 // StepsOne takes an event through the steps from up to, but not, to. Steps before
 // from run too unless what they made of the event is at hand in this process. It
 // blocks for as long as the steps do, and extends the lease meanwhile. The error

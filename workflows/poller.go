@@ -31,6 +31,10 @@ type PollerState struct {
 	// not be started.
 	Started    int `json:"started"`
 	NotStarted int `json:"not_started,omitempty"`
+	// Idle is how many drains in a row have not got on.
+	Idle int `json:"idle,omitempty"`
+	// Wanted is a pause or its end that is not written down yet.
+	Wanted *activities.SetPausedIn `json:"wanted,omitempty"`
 }
 
 // PauseSignal is the argument of the signals "pause" and "resume".
@@ -57,8 +61,9 @@ var (
 	// killed worker's activity waits for its next attempt too, after as many
 	// attempts as there were before: so the interval stays short
 	forever = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second}
-	// between drains that did not get on, so that they do not spin
-	breath = time.Second
+	// between drains that did not get on, so that they do not spin; it doubles
+	// with each one
+	breath, longestBreath = time.Second, 30 * time.Second
 )
 
 type poller struct {
@@ -77,11 +82,14 @@ func Poller(ctx workflow.Context, state PollerState) error {
 	signals := p.listen(ctx)
 	for {
 		gone, err := p.round(ctx)
-		if err != nil || gone {
+		if err != nil {
 			return err
 		}
+		if gone {
+			return signals.written(ctx, p)
+		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			if err := signals.settle(ctx); err != nil {
+			if err := signals.taken(ctx); err != nil {
 				return err
 			}
 			return workflow.NewContinueAsNewError(ctx, PollerWorkflow, p.PollerState)
@@ -114,10 +122,16 @@ func (p *poller) round(ctx workflow.Context) (gone bool, err error) {
 	p.Last = out
 	p.Sent += out.Completed
 	p.Dead += out.Dead
-	if out.Completed+out.Skipped+out.Retried+out.Dead == 0 {
-		return false, workflow.Sleep(ctx, breath)
+	if out.Completed+out.Skipped+out.Retried+out.Dead > 0 {
+		p.Idle = 0
+		return false, nil
 	}
-	return false, nil
+	pause := longestBreath
+	if p.Idle < 5 {
+		pause = breath << p.Idle
+	}
+	p.Idle++
+	return false, workflow.Sleep(ctx, min(pause, longestBreath))
 }
 
 // within bounds an activity of the poller: it takes at most d, and is heard of.

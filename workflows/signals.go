@@ -8,45 +8,49 @@ import (
 	"github.com/omnibox-go/omnibox/activities"
 )
 
-// signals applies the signals of a poller beside its main loop: a pause must
-// not wait for the drain to end.
-type signals struct {
-	poller        *poller
-	pause, resume workflow.ReceiveChannel
-	busy          bool
-}
-
 // setPausedTimeout is for one statement.
 const setPausedTimeout = 30 * time.Second
 
+// listen applies the signals of a poller beside its main loop: a pause must not
+// wait for a drain to end. One coroutine takes signals as they come, and keeps the
+// last; another writes it down. What is not written down when a run ends goes into
+// the next one with the state.
 func (p *poller) listen(ctx workflow.Context) *signals {
 	s := &signals{
-		poller: p,
 		pause:  workflow.GetSignalChannel(ctx, SignalPause),
 		resume: workflow.GetSignalChannel(ctx, SignalResume),
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			in := s.next(ctx)
-			s.busy = true
+			in := s.next(ctx, p)
+			p.Wanted = &in
+		}
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for workflow.Await(ctx, func() bool { return p.Wanted != nil }) == nil {
+			in := p.Wanted
 			// the policy has no end: an error here is the workflow's own end
-			_, _ = do(ctx, map[bool]string{true: "pause", false: "resume"}[in.Paused], p.within(setPausedTimeout), p.relay.SetPaused, in)
-			s.busy = false
+			_, _ = do(ctx, map[bool]string{true: "pause", false: "resume"}[in.Paused], p.within(setPausedTimeout), p.relay.SetPaused, *in)
+			if p.Wanted == in { // else another has come meanwhile
+				p.Wanted = nil
+			}
 		}
 	})
 	return s
 }
 
-// next waits for a signal. Of several that have arrived the last one counts,
-// those of pause after those of resume: when in doubt, nothing is sent.
-func (s *signals) next(ctx workflow.Context) activities.SetPausedIn {
+type signals struct{ pause, resume workflow.ReceiveChannel }
+
+// next waits for a signal. Of several that have arrived together the last one
+// counts, those of pause after those of resume: when in doubt, nothing is sent.
+func (s *signals) next(ctx workflow.Context, p *poller) activities.SetPausedIn {
 	var in activities.SetPausedIn
 	take := func(paused bool) func(workflow.ReceiveChannel, bool) {
 		return func(c workflow.ReceiveChannel, _ bool) {
 			var sig PauseSignal
 			for c.ReceiveAsync(&sig) {
-				s.poller.Signals++
-				in = activities.SetPausedIn{Poller: s.poller.Poller, Paused: paused, By: sig.By, Reason: sig.Reason}
+				p.Signals++
+				in = activities.SetPausedIn{Poller: p.Poller, Paused: paused, By: sig.By, Reason: sig.Reason}
 			}
 		}
 	}
@@ -54,10 +58,12 @@ func (s *signals) next(ctx workflow.Context) activities.SetPausedIn {
 	return in
 }
 
-// settle waits until every signal that has arrived is applied, since a new run
-// does not get them.
-func (s *signals) settle(ctx workflow.Context) error {
-	return workflow.Await(ctx, func() bool {
-		return !s.busy && s.pause.Len() == 0 && s.resume.Len() == 0
-	})
+// taken waits until no signal is left that a new run would not get.
+func (s *signals) taken(ctx workflow.Context) error {
+	return workflow.Await(ctx, func() bool { return s.pause.Len() == 0 && s.resume.Len() == 0 })
+}
+
+// written waits until what the last signal asked for is in the database.
+func (s *signals) written(ctx workflow.Context, p *poller) error {
+	return workflow.Await(ctx, func() bool { return s.pause.Len() == 0 && s.resume.Len() == 0 && p.Wanted == nil })
 }
