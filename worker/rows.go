@@ -48,8 +48,13 @@ func (r *rows) Resume(ctx context.Context, _ string) error {
 	return err
 }
 
-// Wake blocks until something may be due in some of slots, and tells in which.
+// Wake blocks until something may be due in some of slots, and tells in which:
+// without slots until ctx ends.
 func (r *rows) Wake(ctx context.Context, slots []int) ([]int, error) {
+	if len(slots) == 0 {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	if r.watcher.Quiet() { // too much is written for notifications: look often
 		select {
 		case <-time.After(store.QuietPoll):
