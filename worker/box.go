@@ -72,7 +72,7 @@ func (b *box) run(ctx context.Context) {
 	rows := newRows(b.store, watcher, b.log)
 	scanCtx, stopScan := context.WithCancel(context.WithoutCancel(ctx)) // drains under way still wait for it
 	var scan sync.WaitGroup
-	scan.Go(func() { rows.scan(scanCtx) })
+	scan.Go(func() { rows.scan(scanCtx, b.state.database) })
 	defer func() { stopScan(); scan.Wait() }()
 	b.build(rows)
 	for ctx.Err() == nil {
@@ -200,7 +200,7 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	if err != nil {
 		return nil, err
 	}
-	b.relay.Database, b.events.Database = id.String(), id.String()
+	b.relay.Database = id.String()
 	b.relay.Lane.Plan.Attributes = b.ensureAttributes(ctx)
 	if err := b.ensurePollers(ctx); err != nil {
 		return nil, err

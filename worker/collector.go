@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,8 +22,9 @@ const scrapeTimeout = 2 * time.Second
 
 var (
 	pipelineLabel = []string{"pipeline"}
-	descReady     = prometheus.NewDesc("omnibox_pipeline_ready", "1 while this worker works for the pipeline.", pipelineLabel, nil)
+	descReady     = prometheus.NewDesc("omnibox_pipeline_ready", "1 while this worker works for the pipeline and its database answers.", pipelineLabel, nil)
 	descOpen      = prometheus.NewDesc("omnibox_destination_unreachable", "1 while this worker waits for the pipeline's destination.", pipelineLabel, nil)
+	descReadable  = prometheus.NewDesc("omnibox_status_readable", "1 when this scrape could read how the table stands.", pipelineLabel, nil)
 	descBacklog   = prometheus.NewDesc("omnibox_backlog_events", "Events that are due, counted up to 10,000.", pipelineLabel, nil)
 	descLag       = prometheus.NewDesc("omnibox_lag_seconds", "Age of the oldest due event.", pipelineLabel, nil)
 	descScheduled = prometheus.NewDesc("omnibox_scheduled_events", "Events that fall due later, retries included, counted up to 10,000.", pipelineLabel, nil)
@@ -33,30 +35,42 @@ var (
 
 // Describe sends the descriptions.
 func (c *boxCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descReady, descOpen, descBacklog, descLag, descScheduled, descPaused, descHolds, descDead} {
+	for _, d := range []*prometheus.Desc{descReady, descOpen, descReadable, descBacklog, descLag, descScheduled, descPaused, descHolds, descDead} {
 		out <- d
 	}
 }
 
-// Collect asks the database, once a pipeline.
+// Collect asks the databases, once a pipeline and all at a time: one that does
+// not answer hides nothing of another.
 func (c *boxCollector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) //nolint:forbidigo // a collector is given no context
 	defer cancel()
+	var wg sync.WaitGroup
 	for _, b := range c.boxes {
-		now := b.state.get()
-		out <- prometheus.MustNewConstMetric(descReady, prometheus.GaugeValue, number(now.ready), b.name)
-		_, open := b.worker.brokers[b.cfg.Broker].breaker.Open()
-		out <- prometheus.MustNewConstMetric(descOpen, prometheus.GaugeValue, number(open), b.name)
-		if now.store == nil {
-			continue // the table has not been found yet
-		}
-		status, err := now.store.Status(ctx)
-		if err != nil {
-			b.log.Warn("read status for metrics", slog.Any("error", err))
-			continue
-		}
-		collectStatus(out, b.name, status)
+		wg.Go(func() { collectBox(ctx, out, b) })
 	}
+	wg.Wait()
+}
+
+func collectBox(ctx context.Context, out chan<- prometheus.Metric, b *box) {
+	gauge := func(d *prometheus.Desc, v float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, b.name)
+	}
+	now := b.state.get()
+	gauge(descReady, number(now.ready))
+	_, open := b.worker.brokers[b.cfg.Broker].breaker.Open()
+	gauge(descOpen, number(open))
+	if now.store == nil { // the table has not been found yet
+		gauge(descReadable, 0)
+		return
+	}
+	status, err := now.store.Status(ctx)
+	gauge(descReadable, number(err == nil))
+	if err != nil {
+		b.log.WarnContext(ctx, "read status for metrics", slog.Any("error", err))
+		return
+	}
+	collectStatus(out, b.name, status)
 }
 
 func collectStatus(out chan<- prometheus.Metric, name string, s store.Status) {

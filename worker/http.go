@@ -36,9 +36,9 @@ type readiness struct {
 	Destination string `json:"destination,omitempty"`
 }
 
-// readyz answers 200 when every pipeline runs, else 503, and in both cases
-// what each is at. An unreachable broker does not make a worker unready: it
-// waits for it, and another worker could do no better.
+// readyz answers 200 when every pipeline runs and its database answers, else
+// 503, and in both cases what each is at. An unreachable broker does not make a
+// worker unready: it waits for it, and another worker could do no better.
 func (w *Worker) readyz(rw http.ResponseWriter, _ *http.Request) {
 	all := map[string]readiness{}
 	for _, b := range w.boxes {

@@ -29,6 +29,14 @@ type rows struct {
 // what an idle process costs.
 const scanEvery = time.Second
 
+const (
+	// scanTimeout bounds a look: a database may take a question and not answer.
+	scanTimeout = 5 * time.Second
+	// outageAfter is for how long every look must fail until the database counts
+	// as down: less than that takes a failover.
+	outageAfter = 5 * time.Second
+)
+
 func newRows(s *store.Store, w *store.Watcher, log *slog.Logger) *rows {
 	return &rows{store: s, watcher: w, log: log, shards: map[int]*store.Subscription{}, waiting: map[int]int{}}
 }
@@ -91,29 +99,44 @@ func (r *rows) leave(slots []int) {
 	}
 }
 
-// scan wakes those who wait for slots in which something is due.
-func (r *rows) scan(ctx context.Context) {
+// scan wakes those who wait for slots in which something is due. It looks where
+// nobody waits, too: that is how a worker notices that its database is down, and
+// tells it with an error, and with nil once it answers again.
+func (r *rows) scan(ctx context.Context, database func(error)) {
 	tick := time.NewTicker(scanEvery)
 	defer tick.Stop()
+	var failing time.Time // since when every look failed; zero when the last did not
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		r.mu.Lock()
-		slots := keys(r.waiting)
-		r.mu.Unlock()
-		if len(slots) == 0 {
+		began := time.Now()
+		due, err := r.look(ctx)
+		switch {
+		case err == nil:
+			failing = time.Time{}
+			database(nil)
+			r.watcher.Wake(due)
 			continue
+		case ctx.Err() != nil:
+			return
+		case failing.IsZero():
+			failing = began
 		}
-		due, err := r.store.Due(ctx, slots)
-		if err != nil {
-			if ctx.Err() == nil {
-				r.log.WarnContext(ctx, "look for due events", slog.Any("error", err))
-			}
-			continue
+		r.log.WarnContext(ctx, "look for due events", slog.Any("error", err))
+		if time.Since(failing) >= outageAfter {
+			database(err)
 		}
-		r.watcher.Wake(due)
 	}
+}
+
+func (r *rows) look(ctx context.Context) ([]int, error) {
+	r.mu.Lock()
+	slots := keys(r.waiting)
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	return r.store.Due(ctx, slots)
 }

@@ -18,7 +18,8 @@ type state struct {
 type status struct {
 	phase string
 	err   error
-	ready bool
+	ready bool         // it runs, and its database answers
+	down  error        // why the database does not
 	store *store.Store // nil until the table has been found
 }
 
@@ -27,7 +28,14 @@ func newState() *state { return &state{now: status{phase: "starting"}} }
 func (s *state) set(phase string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now.phase, s.now.err, s.now.ready = phase, err, phase == phaseRunning
+	s.now.phase, s.now.err = phase, err
+}
+
+// database notes why the database does not answer; nil if it does.
+func (s *state) database(down error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.down = down
 }
 
 func (s *state) opened(st *store.Store) {
@@ -39,5 +47,10 @@ func (s *state) opened(st *store.Store) {
 func (s *state) get() status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now
+	now := s.now
+	now.ready = now.phase == phaseRunning && now.down == nil
+	if now.err == nil {
+		now.err = now.down
+	}
+	return now
 }

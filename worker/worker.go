@@ -128,7 +128,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready reports whether every pipeline is being worked for.
+// Ready reports whether every pipeline is being worked for, with a database that
+// answers.
 func (w *Worker) Ready() bool {
 	return !slices.ContainsFunc(w.boxes, func(b *box) bool { return !b.state.get().ready })
 }
