@@ -19,10 +19,14 @@ func TestAWorkerWhoseDatabaseIsDownIsNotReady(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name         string
-		strike, mend func(*testing.T, *servers.Proxy)
+		strike, mend func(*servers.Proxy) error
 	}{
-		{"refused", func(_ *testing.T, p *servers.Proxy) { p.Cut() }, func(t *testing.T, p *servers.Proxy) { require.NoError(t, p.Restore()) }},
-		{"silent", func(t *testing.T, p *servers.Proxy) { require.NoError(t, p.Stall()) }, func(t *testing.T, p *servers.Proxy) { p.Heal(t.Context()) }},
+		{
+			"refused", func(p *servers.Proxy) error { p.Cut(); return nil }, (*servers.Proxy).Restore,
+		},
+		{
+			"silent", (*servers.Proxy).Stall, func(p *servers.Proxy) error { p.Heal(t.Context()); return nil },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +42,7 @@ func TestAWorkerWhoseDatabaseIsDownIsNotReady(t *testing.T) {
 			w := b.start().awaitReady()
 			require.Contains(t, w.metrics(), `omnibox_status_readable{pipeline="orders"} 1`)
 
-			c.strike(t, proxy)
+			require.NoError(t, c.strike(proxy))
 			code, of := w.awaitError("look for due events")
 			require.Equal(t, http.StatusServiceUnavailable, code)
 			require.False(t, of.Ready)
@@ -48,7 +52,7 @@ func TestAWorkerWhoseDatabaseIsDownIsNotReady(t *testing.T) {
 			require.Contains(t, text, `omnibox_status_readable{pipeline="orders"} 0`)
 			require.NotContains(t, text, "omnibox_lag_seconds{")
 
-			c.mend(t, proxy)
+			require.NoError(t, c.mend(proxy))
 			w.awaitReady()
 			b.enqueue(event("a", 1))
 			b.awaitRecords(1)
