@@ -149,12 +149,32 @@ func (a *app) confirm(ctx context.Context, r *resolving, boxes []box) (bool, err
 		return false, &codeError{code: exitNothing}
 	}
 	a.say("%s %s? [y/N] ", strings.ToUpper(r.verb[:1])+r.verb[1:], count(rehearsal.done, "dead event", "dead events"))
-	answer, _ := bufio.NewReader(a.in).ReadString('\n')
-	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+	answer, err := a.answer(ctx)
+	if err != nil {
+		a.say("\n")
+		return false, err
+	}
+	if answer != "y" && answer != "yes" {
 		a.printf("Nothing changed.\n")
 		return false, &codeError{code: exitNothing}
 	}
 	return true, nil
+}
+
+// answer waits for a line, in lower case, until ctx ends. A read cannot be given
+// up: it goes on until the program ends.
+func (a *app) answer(ctx context.Context) (string, error) {
+	line := make(chan string, 1)
+	go func() {
+		text, _ := bufio.NewReader(a.in).ReadString('\n') // the end of input is an answer, too
+		line <- text
+	}()
+	select {
+	case text := <-line:
+		return strings.ToLower(strings.TrimSpace(text)), nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // run does it to every table; ids that one table does not know are tried at the

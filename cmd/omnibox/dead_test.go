@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -132,6 +135,36 @@ func TestDeadReplayAll(t *testing.T) {
 	r = c.run(t, "dead replay --all --yes")
 	require.Equal(t, exitNothing, r.code)
 	require.Equal(t, "Replayed 0 events.\n", r.out)
+}
+
+// An interrupt ends a question, also one that nobody answers.
+func TestDeadReplayAllCanBeInterrupted(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.dead(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	nobody := silence{asked: make(chan struct{}), over: make(chan struct{})}
+	defer close(nobody.over)
+	var out, errs bytes.Buffer
+	done := make(chan int, 1)
+	go func() {
+		a := &app{in: nobody, out: &out, err: &errs, interactive: true}
+		done <- run(ctx, a, []string{"-c", c.config, "dead", "replay", "--all"})
+	}()
+	<-nobody.asked
+	interrupt()
+	require.Equal(t, exitError, <-done)
+	require.Equal(t, "Replay 3 dead events? [y/N] \nomnibox: interrupted\n", errs.String())
+	require.Equal(t, "3", c.text(t, "select count(*)::text from outbox_events where status = 'failed'"))
+}
+
+// silence is a terminal at which nobody types.
+type silence struct{ asked, over chan struct{} }
+
+func (s silence) Read([]byte) (int, error) {
+	close(s.asked)
+	<-s.over
+	return 0, io.EOF
 }
 
 func TestDeadDiscard(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	code := run(ctx, &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, interactive: isatty.IsTerminal(os.Stdin.Fd()),
 	}, os.Args[1:])
