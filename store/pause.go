@@ -125,8 +125,8 @@ func (s *Store) PauseKey(ctx context.Context, p PauseKeyParams) (PauseResult, er
 type ResumeKeyResult struct {
 	// Pause is nil if the key was not paused.
 	Pause *Pause
-	// Freed is how many events were waiting under a mark. It is 0 while the key
-	// is held for another reason, such as a retry.
+	// Freed is how many events were waiting under a mark and go on. While the key
+	// waits for the retry of an event, that is this event at most.
 	Freed int
 }
 

@@ -84,17 +84,18 @@ func (t *Table) hold(key omnibox.OrderKey, reason string, event uuid.UUID) {
 	}
 }
 
-// free ends a hold; when it was the last of its key, the key's rows are back.
+// free ends a hold; the key's rows that no other one blocks are back.
 func (t *Table) free(key omnibox.OrderKey, reason string) {
 	delete(t.holds[key], reason)
-	if len(t.holds[key]) > 0 {
-		return
+	if len(t.holds[key]) == 0 {
+		delete(t.holds, key)
 	}
-	delete(t.holds, key)
 	for _, r := range t.rows {
-		if r.OrderKey() == key && !t.broken.heldForEver {
-			r.held = false
+		if r.OrderKey() != key || t.broken.heldForEver {
+			continue
 		}
+		blocked, own := t.blocks(r)
+		r.held = r.held && (blocked || own && t.broken.heldByItself)
 	}
 }
 

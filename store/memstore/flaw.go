@@ -4,6 +4,7 @@ package memstore
 // of this package can set one.
 type flaw struct {
 	heldForEver      bool // held rows stay so when the key is free
+	heldByItself     bool // a row that holds its key stays held for that
 	ignoresPause     bool
 	sharesSlots      bool // a lease keeps nobody out
 	sameToken        bool // a takeover does not raise the token

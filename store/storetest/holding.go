@@ -3,13 +3,17 @@ package storetest
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox"
 )
 
 func holding() []Test {
 	return []Test{
 		{Name: "a paused key waits and others flow", Run: pausedKey},
+		{Name: "a key paused while it waits for a retry goes on when it is resumed", Run: pausedWhileRetried},
 		{Name: "a key with many blocked rows hides nothing behind them", Run: manyBlocked},
 	}
 }
@@ -27,6 +31,22 @@ func pausedKey(t testing.TB, s System) {
 	late := enqueue(t, s, "a")
 	events = w.again(t)
 	require.Equal(t, slices.Concat(written[:1], written[2:3], late), ids(events))
+}
+
+func pausedWhileRetried(t testing.TB, s System) {
+	written := enqueue(t, s, "a", "a")
+	w := hire(t, s, config("w1"))
+	events := w.rest(t)
+	w.settle(t, retry(&events[0]))
+	w.settle(t, all(omnibox.Released, events[1:])...)
+	s.HoldKey(t, key("a"))
+	s.Elapse(t, 2*time.Minute)
+	require.Empty(t, w.again(t), "the retry is due, but the key is paused")
+	s.FreeKey(t, key("a"))
+	events = w.again(t)
+	require.Equal(t, written[:1], ids(events), "the retry, and nothing behind it")
+	w.complete(t, events...)
+	require.Equal(t, written[1:], ids(w.again(t)))
 }
 
 func manyBlocked(t testing.TB, s System) {
