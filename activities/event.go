@@ -17,8 +17,6 @@ import (
 type Events struct {
 	Pipeline *pipeline.Pipeline
 	Letters  Letters
-	// Database identifies the database that the pipeline's table is in.
-	Database string
 	// Settled is told of a slot in which something may be due now, if set.
 	Settled func(slot int)
 }
@@ -31,11 +29,10 @@ type Letters interface {
 	Discard(ctx context.Context, ref omnibox.Ref, by, note string) error
 }
 
-// EventIn says on which event to work.
+// EventIn says on which event to work. An event of another database is not found,
+// and so left alone.
 type EventIn struct {
-	// Database is the identity of the database that the event is in.
-	Database string        `json:"database"`
-	Turn     pipeline.Turn `json:"turn"`
+	Turn pipeline.Turn `json:"turn"`
 }
 
 // StepsIn asks for steps from the first up to, but not, another.
@@ -43,6 +40,12 @@ type StepsIn struct {
 	EventIn
 	From int `json:"from"`
 	To   int `json:"to"`
+}
+
+// PublishIn asks for the steps that are left, from the first, and the handler.
+type PublishIn struct {
+	EventIn
+	From int `json:"from"`
 }
 
 // FinishIn tells what became of an event.
@@ -79,17 +82,14 @@ func (a *Events) Step(n int) func(context.Context, EventIn) (pipeline.Took, erro
 	}
 }
 
-// Publish gives the event to the handler.
-func (a *Events) Publish(ctx context.Context, in EventIn) (pipeline.Took, error) {
-	return a.run(ctx, in, func(ctx context.Context) (pipeline.Took, error) { return a.Pipeline.HandleOne(ctx, in.Turn) })
+// Publish takes the event through the steps that are left, and to the handler.
+func (a *Events) Publish(ctx context.Context, in PublishIn) (pipeline.Took, error) {
+	return a.run(ctx, in.EventIn, func(ctx context.Context) (pipeline.Took, error) { return a.Pipeline.HandleOne(ctx, in.Turn, in.From) })
 }
 
 // run does a part of the work, and makes of its result what the kind of activity
 // asks for.
 func (a *Events) run(ctx context.Context, in EventIn, part func(context.Context) (pipeline.Took, error)) (pipeline.Took, error) {
-	if err := a.check(in); err != nil {
-		return pipeline.Took{}, fail(err)
-	}
 	local := activity.GetInfo(ctx).IsLocalActivity
 	if !local {
 		defer heartbeats(ctx, func() any { return nil })()
@@ -110,9 +110,6 @@ func (a *Events) run(ctx context.Context, in EventIn, part func(context.Context)
 
 // Commit records how the event ended.
 func (a *Events) Commit(ctx context.Context, in FinishIn) (pipeline.Took, error) {
-	if err := a.check(in.EventIn); err != nil {
-		return pipeline.Took{}, fail(err)
-	}
 	took, err := a.Pipeline.FinishOne(ctx, in.Turn, in.Took)
 	if err == nil {
 		a.settled(in.EventIn)
@@ -127,21 +124,15 @@ func (a *Events) DeadLetter(ctx context.Context, in FinishIn) (pipeline.Took, er
 
 // Replay puts a dead event back for its workflow to deliver.
 func (a *Events) Replay(ctx context.Context, in ResolveIn) (ResolveOut, error) {
-	if err := a.check(in.EventIn); err != nil {
-		return ResolveOut{}, fail(err)
-	}
-	fence, err := a.Letters.Replay(ctx, in.Turn.Ref, in.By)
+	fence, err := a.Letters.Replay(ctx, in.Turn.Ref(), in.By)
 	out := ResolveOut{Turn: in.Turn}
-	out.Turn.Fence.Token, out.Turn.Begun, out.Turn.HoldsKey = fence.Token, 0, false
+	out.Turn.Token, out.Turn.Begun, out.Turn.HoldsKey = fence.Token, 0, false
 	return refusedOr(out, err)
 }
 
 // Discard gives a dead event up on purpose.
 func (a *Events) Discard(ctx context.Context, in ResolveIn) (ResolveOut, error) {
-	if err := a.check(in.EventIn); err != nil {
-		return ResolveOut{}, fail(err)
-	}
-	return refusedOr(ResolveOut{Turn: in.Turn}, a.Letters.Discard(ctx, in.Turn.Ref, in.By, in.Note))
+	return refusedOr(ResolveOut{Turn: in.Turn}, a.Letters.Discard(ctx, in.Turn.Ref(), in.By, in.Note))
 }
 
 // refusedOr tells a refusal, which no attempt can cure, from other errors.
@@ -155,13 +146,6 @@ func refusedOr(out ResolveOut, err error) (ResolveOut, error) {
 
 func (a *Events) settled(in EventIn) {
 	if a.Settled != nil {
-		a.Settled(in.Turn.Fence.Slot)
+		a.Settled(in.Turn.Slot)
 	}
-}
-
-func (a *Events) check(in EventIn) error {
-	if in.Database != a.Database {
-		return &WrongDatabaseError{Poller: in.Database, Worker: a.Database}
-	}
-	return nil
 }

@@ -45,19 +45,25 @@ type Plan struct {
 	// Steps before the handler.
 	Steps []Step `json:"steps,omitempty"`
 	// Lease bounds what is not a step.
-	Lease time.Duration `json:"lease"`
+	Lease Milliseconds `json:"lease"`
 	// ParkFor is how long the workflow of a dead event waits for a person.
-	ParkFor time.Duration `json:"park_for"`
+	ParkFor Milliseconds `json:"park_for"`
 	// Attributes says that the namespace has the search attributes.
 	Attributes bool `json:"attributes,omitempty"`
 }
 
 // Step is a step as a workflow sees it.
 type Step struct {
-	Name    string        `json:"name"`
-	Timeout time.Duration `json:"timeout"`
-	Long    bool          `json:"long,omitempty"`
+	Name    string       `json:"name"`
+	Timeout Milliseconds `json:"timeout"`
+	Long    bool         `json:"long,omitempty"`
 }
+
+// Milliseconds is a duration that is short in a history.
+type Milliseconds int64
+
+// Duration gives it as Go's own.
+func (m Milliseconds) Duration() time.Duration { return time.Duration(m) * time.Millisecond }
 
 // Rows is what the activities ask of the table beside the pipeline's own ports.
 type Rows interface {

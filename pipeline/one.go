@@ -6,35 +6,50 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/omnibox-go/omnibox"
 )
 
 // Turn is the right of a workflow to work on its event. It travels with the
 // workflow, from one process to the next.
 type Turn struct {
-	Ref   omnibox.Ref
-	Fence omnibox.Fence
-	Topic string
-	Key   string
-	Type  string
-	// At is when the event was handed to the workflow.
-	At time.Time
+	ID        uuid.UUID `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	Slot      int       `json:"slot"`
+	Token     int64     `json:"token"`
+	Topic     string    `json:"topic"`
+	Key       string    `json:"key"`
+	Type      string    `json:"type"`
+	// At is when the event was handed to the workflow, in milliseconds of Unix
+	// time.
+	At int64 `json:"at"`
 	// Begun is how many deliveries have begun, and ended in order, since the last
 	// failure. When the row counts more, one did not end.
-	Begun int `json:",omitempty"`
+	Begun int `json:"begun,omitempty"`
 	// HoldsKey says that the event has failed before.
-	HoldsKey bool `json:",omitempty"`
+	HoldsKey bool `json:"holds_key,omitempty"`
 }
 
 // TurnOf is the turn of an event that was just handed to a workflow.
 func TurnOf(e *omnibox.Event, at time.Time) Turn {
-	return Turn{Ref: e.Ref(), Fence: e.Fence, Topic: e.Topic, Key: e.Key, Type: e.Type, At: at, HoldsKey: e.Escalated}
+	return Turn{
+		ID: e.ID, CreatedAt: e.CreatedAt, Slot: e.Fence.Slot, Token: e.Fence.Token, Topic: e.Topic, Key: e.Key, Type: e.Type,
+		At: at.UnixMilli(), HoldsKey: e.Escalated,
+	}
 }
+
+// Ref refers to the event's row.
+func (t Turn) Ref() omnibox.Ref { return omnibox.Ref{ID: t.ID, CreatedAt: t.CreatedAt} }
+
+func (t Turn) fence() omnibox.Fence { return omnibox.Fence{Slot: t.Slot, Token: t.Token} }
+
+func (t Turn) took() time.Duration { return time.Since(time.UnixMilli(t.At)) }
 
 // event is what is known of the event without its row.
 func (t Turn) event() *omnibox.Event {
 	return &omnibox.Event{
-		ID: t.Ref.ID, CreatedAt: t.Ref.CreatedAt, Topic: t.Topic, Key: t.Key, Type: t.Type, Fence: t.Fence, HoldsKey: t.HoldsKey,
+		ID: t.ID, CreatedAt: t.CreatedAt, Topic: t.Topic, Key: t.Key, Type: t.Type, Fence: t.fence(), HoldsKey: t.HoldsKey,
 	}
 }
 
@@ -42,29 +57,29 @@ func (t Turn) event() *omnibox.Event {
 type Took struct {
 	// Verdict is empty when the next part is to follow. Retry and Released are
 	// settled; the others are for Finish.
-	Verdict omnibox.Verdict `json:",omitempty"`
+	Verdict omnibox.Verdict `json:"verdict,omitempty"`
 	// Gone says that the work of the workflow is over: the event is final, in
 	// other hands, or backs off in its row.
-	Gone bool `json:",omitempty"`
+	Gone bool `json:"gone,omitempty"`
 	// Class and Error of a failure, without any part of the payload, and the
 	// number of counted failures.
-	Class    omnibox.Class `json:",omitempty"`
-	Error    string        `json:",omitempty"`
-	Attempts int           `json:",omitempty"`
+	Class    omnibox.Class `json:"class,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Attempts int           `json:"attempts,omitempty"`
 	// Delay until the next attempt, after Retry.
-	Delay time.Duration `json:",omitempty"`
+	Delay time.Duration `json:"delay,omitempty"`
 	// Parked says, once Dead is settled, that the workflow may wait for a person.
-	Parked bool `json:",omitempty"`
+	Parked bool `json:"parked,omitempty"`
 	// Token and Begun are those of the turn for what follows.
-	Token int64 `json:",omitempty"`
-	Begun int   `json:",omitempty"`
+	Token int64 `json:"token,omitempty"`
+	Begun int   `json:"begun,omitempty"`
 }
 
 // Next is the turn for what follows.
 func (t Turn) Next(took Took) Turn {
 	t.Begun = took.Begun
 	if took.Token != 0 {
-		t.Fence.Token = took.Token
+		t.Token = took.Token
 	}
 	t.HoldsKey = t.HoldsKey || took.Verdict == omnibox.Retry
 	return t
@@ -97,11 +112,15 @@ func (p *Pipeline) StepsOne(ctx context.Context, turn Turn, from, to int) (Took,
 	})
 }
 
-// HandleOne gives an event to the handler. What else it does is as with
-// StepsOne.
-func (p *Pipeline) HandleOne(ctx context.Context, turn Turn) (Took, error) {
-	took, err := p.part(ctx, turn, len(p.steps), len(p.steps)+1, func(ctx context.Context, e *omnibox.Event) (Result, error) {
-		err := p.Handler.Handle(ctx, []*omnibox.Event{e})[0]
+// HandleOne takes an event through the steps from the given one on, and gives it
+// to the handler. What else it does is as with StepsOne.
+func (p *Pipeline) HandleOne(ctx context.Context, turn Turn, from int) (Took, error) {
+	took, err := p.part(ctx, turn, from, len(p.steps)+1, func(ctx context.Context, e *omnibox.Event) (Result, error) {
+		result, err := p.runStepsOf(ctx, e, from, len(p.steps))
+		if err != nil || result != Next {
+			return result, err
+		}
+		err = p.Handler.Handle(ctx, []*omnibox.Event{e})[0]
 		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
 			p.Breaker.Trip(Redact(err.Error(), e))
 		}
@@ -130,7 +149,10 @@ func (p *Pipeline) FinishOne(ctx context.Context, turn Turn, took Took) (Took, e
 	if err != nil {
 		return took, err
 	}
-	p.tell(ctx, o, time.Since(turn.At))
+	p.tell(ctx, o, turn.took())
+	if took.Verdict != omnibox.Dead {
+		return Took{Verdict: took.Verdict}, nil
+	}
 	took.Parked = e.Escalated
 	return took, nil
 }
@@ -144,14 +166,14 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 	e, deadline, found := p.carried.take(turn, from)
 	if !found {
 		var err error
-		e, deadline, err = p.Lane.Begin(ctx, turn.Ref, turn.Fence)
+		e, deadline, err = p.Lane.Begin(ctx, turn.Ref(), turn.fence())
 		switch {
 		case errors.Is(err, omnibox.ErrLeaseLost):
 			return Took{Gone: true}, nil
 		case err != nil:
 			return Took{}, err
 		case e.Fetches > turn.Begun+1: // a delivery has not ended: perhaps it was the event
-			return Took{Gone: true}, p.Lane.GiveBack(ctx, turn.Ref, turn.Fence)
+			return Took{Gone: true}, p.Lane.GiveBack(ctx, turn.Ref(), turn.fence())
 		}
 		turn.Begun = e.Fetches
 	}
@@ -196,7 +218,7 @@ func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to
 	if err != nil {
 		return Took{}, err
 	}
-	p.tell(ctx, o, time.Since(turn.At))
+	p.tell(ctx, o, turn.took())
 	took.Gone, took.Token, took.Begun = !e.Escalated || o.Verdict == omnibox.Released, e.Fence.Token, 0
 	return took, nil
 }

@@ -106,13 +106,13 @@ func (c *carried) put(turn Turn, part int, e *omnibox.Event, until time.Time) {
 		}
 	}
 	if len(c.events) < carriedMost {
-		c.events[carriedKey{turn.Ref.ID, turn.Fence.Token, part}] = carriedEvent{e, until}
+		c.events[carriedKey{turn.ID, turn.Token, part}] = carriedEvent{e, until}
 	}
 }
 
 // take hands out what was kept, once, while its lease lasts.
 func (c *carried) take(turn Turn, part int) (*omnibox.Event, time.Time, bool) {
-	key := carriedKey{turn.Ref.ID, turn.Fence.Token, part}
+	key := carriedKey{turn.ID, turn.Token, part}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, found := c.events[key]

@@ -56,9 +56,11 @@ func (l ownLane) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 
 // handOver says which events the poller's fetch hands to workflows.
 func (b *box) handOver(p *pipeline.Pipeline) activities.Lane {
-	lane := activities.Lane{Plan: activities.Plan{Lease: b.cfg.Lease, ParkFor: b.cfg.ParkFor}}
+	lane := activities.Lane{Plan: activities.Plan{
+		Lease: activities.Milliseconds(b.cfg.Lease.Milliseconds()), ParkFor: activities.Milliseconds(b.cfg.ParkFor.Milliseconds()),
+	}}
 	for _, s := range p.StepSpecs() {
-		lane.Plan.Steps = append(lane.Plan.Steps, activities.Step{Name: s.Name, Timeout: s.Timeout, Long: s.Long})
+		lane.Plan.Steps = append(lane.Plan.Steps, activities.Step{Name: s.Name, Timeout: activities.Milliseconds(s.Timeout.Milliseconds()), Long: s.Long})
 	}
 	switch {
 	case b.cfg.Lane == laneWorkflow:
@@ -76,7 +78,7 @@ func (b *box) handOver(p *pipeline.Pipeline) activities.Lane {
 func (b *box) escalate(ctx context.Context, failed []omnibox.Outcome) {
 	for _, o := range failed {
 		in := workflows.EventInput{
-			EventIn:  activities.EventIn{Database: b.relay.Database, Turn: pipeline.TurnOf(o.Event, time.Now())},
+			EventIn:  activities.EventIn{Turn: pipeline.TurnOf(o.Event, time.Now())},
 			Pipeline: b.name,
 			Plan:     b.relay.Lane.Plan,
 			Found: pipeline.Took{
@@ -91,7 +93,7 @@ func (b *box) startEvent(ctx context.Context, in workflows.EventInput) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options := client.StartWorkflowOptions{
-		ID:        workflows.EventID(b.worker.cfg.Temporal.IDPrefix, b.name, in.Turn.Ref.ID),
+		ID:        workflows.EventID(b.worker.cfg.Temporal.IDPrefix, b.name, in.Turn.ID),
 		TaskQueue: b.queue(),
 		// one that still runs has lost the lease of the row: this one has it
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
@@ -100,7 +102,7 @@ func (b *box) startEvent(ctx context.Context, in workflows.EventInput) {
 	}
 	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.EventWorkflow, in); err != nil {
 		b.log.WarnContext(ctx, "start event workflow, the event goes on without one when its lease is over",
-			slog.String("event", in.Turn.Ref.ID.String()), slog.Any("error", err))
+			slog.String("event", in.Turn.ID.String()), slog.Any("error", err))
 	}
 }
 

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -12,17 +13,18 @@ import (
 )
 
 // quickly is the first attempt of an event. Its parts are local activities, but
-// for long steps. When the worker cannot get on with them, since the database is
-// down, the others take over: they are tried for as long as it takes.
+// for long steps; the short steps behind the last long one go with the handler.
+// When the worker cannot get on with them, since the database is down, the others
+// take over: they are tried for as long as it takes.
 func (e *event) quickly(ctx workflow.Context) (Took, error) {
-	took, err := e.localSteps(ctx)
+	took, from, err := e.stepsToLastLong(ctx)
 	if err == nil && goesOn(took) {
-		took, err = local(ctx, e.handling(), e.actions.Publish, e.EventIn)
+		took, err = local(ctx, e.handling(), e.actions.Publish, activities.PublishIn{EventIn: e.EventIn, From: from})
 		e.Turn = e.Turn.Next(took)
 	}
 	if err == nil && took.Verdict != omnibox.Dead {
 		took, err = e.finish(took, func(in activities.FinishIn) (Took, error) {
-			return local(ctx, e.Plan.Lease, e.actions.Commit, in)
+			return local(ctx, e.lease(), e.actions.Commit, in)
 		})
 	}
 	switch {
@@ -36,25 +38,27 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	return took, nil
 }
 
-// localSteps takes the event through all steps, the short ones between two long
-// ones together.
-func (e *event) localSteps(ctx workflow.Context) (took Took, err error) {
+// stepsToLastLong takes the event through the steps up to the last long one, the
+// short ones between two long ones together, and returns where it is then.
+func (e *event) stepsToLastLong(ctx workflow.Context) (took Took, from int, err error) {
 	steps := e.Plan.Steps
-	for from := 0; from < len(steps) && err == nil && goesOn(took); {
-		to, timeout := from+1, e.Plan.Lease+steps[from].Timeout
-		if steps[from].Long {
+	isLong := func(s activities.Step) bool { return s.Long }
+	for err == nil && goesOn(took) {
+		long := slices.IndexFunc(steps[from:], isLong)
+		switch {
+		case long < 0:
+			return took, from, nil
+		case long > 0:
+			in := activities.StepsIn{EventIn: e.EventIn, From: from, To: from + long}
+			took, err = local(ctx, e.handling(), e.actions.Steps, in)
+			from += long
+		default:
 			took, err = e.step(ctx, from)
-		} else {
-			for to < len(steps) && !steps[to].Long {
-				timeout += steps[to].Timeout
-				to++
-			}
-			took, err = local(ctx, timeout, e.actions.Steps, activities.StepsIn{EventIn: e.EventIn, From: from, To: to})
+			from++
 		}
 		e.Turn = e.Turn.Next(took)
-		from = to
 	}
-	return took, err
+	return took, from, err
 }
 
 // carefully is a later attempt: each part is an activity of its own. It is tried
@@ -66,7 +70,7 @@ func (e *event) carefully(ctx workflow.Context) (took Took, err error) {
 		e.Turn = e.Turn.Next(took)
 	}
 	if err == nil && goesOn(took) {
-		took, err = e.until(ctx, "to topic "+e.Turn.Topic, activityPublish, e.handling())
+		took, err = e.until(ctx, "to topic "+e.Turn.Topic, activityPublish, e.handling(), activities.PublishIn{EventIn: e.EventIn, From: len(e.Plan.Steps)})
 		e.Turn = e.Turn.Next(took)
 	}
 	if err != nil {
@@ -76,7 +80,7 @@ func (e *event) carefully(ctx workflow.Context) (took Took, err error) {
 		return e.bury(ctx, took)
 	}
 	return e.finish(took, func(in activities.FinishIn) (Took, error) {
-		return do(ctx, string(took.Verdict), timeouts{whole: e.Plan.Lease}, e.actions.Commit, in)
+		return do(ctx, string(took.Verdict), timeouts{whole: e.lease()}, e.actions.Commit, in)
 	})
 }
 
@@ -96,37 +100,39 @@ func (e *event) bury(ctx workflow.Context, took Took) (Took, error) {
 	if took.Gone {
 		return took, nil
 	}
-	return do(ctx, string(took.Class), timeouts{whole: e.Plan.Lease}, e.actions.DeadLetter, activities.FinishIn{EventIn: e.EventIn, Took: took})
+	return do(ctx, string(took.Class), timeouts{whole: e.lease()}, e.actions.DeadLetter, activities.FinishIn{EventIn: e.EventIn, Took: took})
 }
 
 // step runs one step as an activity under the step's own name.
 func (e *event) step(ctx workflow.Context, n int) (Took, error) {
-	return e.until(ctx, "", e.Plan.Steps[n].Name, e.Plan.Lease+e.Plan.Steps[n].Timeout*time.Duration(n+1))
+	return e.until(ctx, "", e.Plan.Steps[n].Name, e.handling(), e.EventIn)
 }
 
 // handling bounds the handler, and the steps if they have to run again.
 func (e *event) handling() time.Duration {
-	whole := 2 * e.Plan.Lease
+	whole := 2 * e.lease()
 	for _, s := range e.Plan.Steps {
-		whole += s.Timeout
+		whole += s.Timeout.Duration()
 	}
 	return whole
 }
 
+func (e *event) lease() time.Duration { return e.Plan.Lease.Duration() }
+
 // until runs a part as an activity until it has come to something. A person who
 // does not want to wait for the next attempt ends the backoff; an attempt under
 // way goes on and is waited for.
-func (e *event) until(ctx workflow.Context, summary, name string, timeout time.Duration) (Took, error) {
+func (e *event) until(ctx workflow.Context, summary, name string, timeout time.Duration, in any) (Took, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: timeout,
-		HeartbeatTimeout:    min(heartbeatTimeout, e.Plan.Lease),
+		HeartbeatTimeout:    min(heartbeatTimeout, e.lease()),
 		WaitForCancellation: true,
 		RetryPolicy:         forever,
 		Summary:             summary,
 	})
 	for {
 		tryCtx, cancel := workflow.WithCancel(ctx)
-		try := workflow.ExecuteActivity(tryCtx, name, e.EventIn)
+		try := workflow.ExecuteActivity(tryCtx, name, in)
 		hurried := e.person.retryNowBefore(ctx, try)
 		if hurried {
 			cancel()

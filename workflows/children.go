@@ -16,11 +16,12 @@ import (
 // started when the parent ends. What cannot be started is not waited for; the
 // lease of its row runs out, and it is fetched again.
 func (p *poller) spawn(ctx workflow.Context, turns []pipeline.Turn, plan activities.Plan) {
+	p.spawned += len(turns)
 	children := make([]workflow.ChildWorkflowFuture, len(turns))
 	for i, turn := range turns {
-		in := EventInput{EventIn: activities.EventIn{Database: p.Database, Turn: turn}, Pipeline: p.Pipeline, Plan: plan}
+		in := EventInput{EventIn: activities.EventIn{Turn: turn}, Pipeline: p.Pipeline, Plan: plan}
 		children[i] = workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-			WorkflowID: EventID(p.Prefix, p.Pipeline, turn.Ref.ID),
+			WorkflowID: EventID(p.Prefix, p.Pipeline, turn.ID),
 			// it lives on when the poller continues as new
 			ParentClosePolicy: enums.PARENT_CLOSE_POLICY_ABANDON,
 			// a running one has lost the lease of the row: this one has it
@@ -43,5 +44,5 @@ func (p *poller) spawn(ctx workflow.Context, turns []pipeline.Turn, plan activit
 
 // EventSummary is what the UI shows beside the workflow of an event.
 func EventSummary(in EventInput) string {
-	return fmt.Sprintf("%s to %s, key %s", in.Turn.Type, in.Turn.Topic, in.Turn.Key)
+	return fmt.Sprintf("%s, key %s", in.Turn.Type, in.Turn.Key)
 }

@@ -22,7 +22,7 @@ type EventInput struct {
 	Plan     activities.Plan `json:"plan"`
 	// Found is how the batch lane settled a failure of the event; empty if it was
 	// handed over without one.
-	Found Took `json:"found"`
+	Found Took `json:"found,omitzero"`
 }
 
 // EventState is what the query "status" of an event answers.
@@ -37,13 +37,13 @@ type EventState struct {
 type EventResult struct {
 	// Verdict is completed or skipped; discarded by a person; or left, when the
 	// event is in other hands and goes on there.
-	Verdict string `json:"verdict"`
-	By      string `json:"by,omitempty"`
+	Verdict omnibox.Verdict `json:"verdict"`
+	By      string          `json:"by,omitempty"`
 }
 
 // Verdicts of an EventResult that are not an outcome of the event.
 const (
-	verdictLeft      = "left to the batch lane"
+	verdictLeft      = omnibox.Verdict("left to the batch lane")
 	verdictDiscarded = omnibox.Verdict("discarded")
 )
 
@@ -86,7 +86,7 @@ func Event(ctx workflow.Context, in EventInput) (EventResult, error) {
 		case took.Verdict == omnibox.Dead:
 			took, err = e.park(ctx, took)
 		default:
-			return EventResult{Verdict: string(took.Verdict), By: e.person.by}, nil
+			return EventResult{Verdict: took.Verdict, By: e.person.by}, nil
 		}
 	}
 	return EventResult{}, err
@@ -108,7 +108,7 @@ func (e *event) park(ctx workflow.Context, took Took) (Took, error) {
 	if err := e.failed(ctx, StatusParked, took); err != nil {
 		return took, err
 	}
-	for end := workflow.Now(ctx).Add(e.Plan.ParkFor); ; {
+	for end := workflow.Now(ctx).Add(e.Plan.ParkFor.Duration()); ; {
 		decided, err := e.person.decision(ctx, end.Sub(workflow.Now(ctx)))
 		if err != nil {
 			return took, err
@@ -117,9 +117,9 @@ func (e *event) park(ctx workflow.Context, took Took) (Took, error) {
 		var out activities.ResolveOut
 		switch decided.signal {
 		case SignalReplay:
-			out, err = do(ctx, "by "+in.By, timeouts{whole: e.Plan.Lease}, e.actions.Replay, in)
+			out, err = do(ctx, "by "+in.By, timeouts{whole: e.lease()}, e.actions.Replay, in)
 		case SignalDiscard:
-			out, err = do(ctx, "by "+in.By, timeouts{whole: e.Plan.Lease}, e.actions.Discard, in)
+			out, err = do(ctx, "by "+in.By, timeouts{whole: e.lease()}, e.actions.Discard, in)
 		default: // nobody came: the dead letter stays
 			return took, dead(took)
 		}
@@ -142,7 +142,7 @@ func (e *event) failed(ctx workflow.Context, status string, took Took) error {
 	e.state = EventState{Status: status, Attempts: took.Attempts, Class: took.Class, Error: took.Error}
 	if status == StatusParked {
 		e.tell(ctx, fmt.Sprintf("Dead (%s) after %d attempts: %s\n\nWaits until %s for a signal: **replay** or **discard**.",
-			took.Class, took.Attempts, took.Error, workflow.Now(ctx).Add(e.Plan.ParkFor).UTC().Format(time.DateTime)))
+			took.Class, took.Attempts, took.Error, workflow.Now(ctx).Add(e.Plan.ParkFor.Duration()).UTC().Format(time.DateTime)))
 	} else {
 		e.tell(ctx, fmt.Sprintf("Failed (%s), %d attempts so far: %s\n\nThe signal **retry-now** starts the next attempt at once.",
 			took.Class, took.Attempts, took.Error))

@@ -68,7 +68,20 @@ var (
 
 type poller struct {
 	PollerState
-	relay *activities.Relay // nil: for its method references only
+	relay   *activities.Relay // nil: for its method references only
+	spawned int               // children of this run
+}
+
+// A child that ends costs a parent that still runs an event and a workflow task,
+// and one that has continued as new nothing. But the server lets a run continue no
+// sooner than a second after it began: it would hold the next one back.
+const (
+	manyChildren = 40
+	shortestRun  = 1500 * time.Millisecond
+)
+
+func (p *poller) hasManyChildren(ctx workflow.Context) bool {
+	return p.spawned >= manyChildren && workflow.Now(ctx).Sub(workflow.GetInfo(ctx).WorkflowStartTime) > shortestRun
 }
 
 // Poller looks after the slots of one shard for as long as it exists: it waits
@@ -88,7 +101,7 @@ func Poller(ctx workflow.Context, state PollerState) error {
 		if gone {
 			return signals.written(ctx, p)
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		if p.hasManyChildren(ctx) || workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			if err := signals.taken(ctx); err != nil {
 				return err
 			}

@@ -166,7 +166,7 @@ func TestTheLastSignalCounts(t *testing.T) {
 	env := newEnv(t)
 	var applied []bool
 	env.OnActivity("Fetch", mock.Anything, mock.Anything).After(time.Hour).Return(activities.FetchOut{Gone: true}, nil)
-	env.OnActivity("SetPaused", mock.Anything, mock.Anything).After(20*time.Minute).Return(
+	env.OnActivity("SetPaused", mock.Anything, mock.Anything).After(20 * time.Minute).Return(
 		func(_ context.Context, in activities.SetPausedIn) (activities.SetPausedOut, error) {
 			applied = append(applied, in.Paused)
 			return activities.SetPausedOut{}, nil

@@ -31,6 +31,9 @@ func (s *step) Run(ctx context.Context, e *omnibox.Event) (pipeline.Result, erro
 	s.mu.Lock()
 	s.calls = append(s.calls, stepCall{key: e.Key, n: n, at: time.Now()})
 	s.mu.Unlock()
+	if s.run == nil {
+		return pipeline.Next, nil
+	}
 	return pipeline.Next, s.run(ctx, e, n)
 }
 
