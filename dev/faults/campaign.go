@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/omnibox-go/omnibox/dev/servers"
+	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/store/migrate"
 )
 
@@ -68,6 +69,8 @@ type run struct {
 	slots   map[string]int // of the keys
 	report  *Report
 }
+
+func (c *Campaign) leasesSlots() bool { return c.Claim == store.ClaimShard }
 
 func (c *Campaign) dir() string { return filepath.Join(c.Servers.Dir, c.Name) }
 
@@ -290,6 +293,10 @@ func (r *run) check(ctx context.Context) error {
 	found := Compare(r.ledger, deliveries)
 	found.Broken = append(r.report.Broken, found.Broken...)
 	r.report.Findings = found
+	r.report.requireLoad(r.Rate)
+	if r.leasesSlots() {
+		r.report.requireTakeovers()
+	}
 	db, err := pgx.ConnectConfig(ctx, r.direct)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package faults
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -47,4 +48,27 @@ func TestCompareFindsEveryViolation(t *testing.T) {
 			require.Equal(t, 4, got.Committed)
 		})
 	}
+}
+
+func TestTooFewEventsProveNothing(t *testing.T) {
+	t.Parallel()
+	for committed, broken := range map[int]int{2000: 0, 1999: 1, 0: 1} {
+		r := &Report{Findings: Findings{Committed: committed}, Produced: 10 * time.Second}
+		r.requireLoad(250)
+		require.Len(t, r.Broken, broken, "%d events", committed)
+	}
+}
+
+func TestAKillThatMovesNoSlotProvesNothing(t *testing.T) {
+	t.Parallel()
+	r := &Report{Hits: []*Hit{
+		{Fault: "kill a worker", kills: []kill{{slots: []int{1, 2}}}, Slots: 2},
+		{Fault: "cut off Kafka"},
+	}}
+	r.requireTakeovers()
+	require.Empty(t, r.Broken)
+	r.Hits = append(r.Hits, &Hit{Fault: "kill both workers", kills: []kill{{}, {}}})
+	r.requireTakeovers()
+	require.Len(t, r.Broken, 1)
+	require.Contains(t, r.Broken[0], "kill both workers")
 }

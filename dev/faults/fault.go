@@ -71,7 +71,10 @@ func (r *run) between() time.Duration {
 func (r *run) someWorker() *servers.Process { return r.workers[r.random.IntN(len(r.workers))] }
 
 func killWorker(ctx context.Context, r *run, hit *Hit) error {
-	w := r.someWorker()
+	w, err := r.holder(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.kill(ctx, w, hit); err != nil {
 		return err
 	}
@@ -80,7 +83,10 @@ func killWorker(ctx context.Context, r *run, hit *Hit) error {
 
 // killWorkerStartLate leaves everything to the other worker for a while.
 func killWorkerStartLate(ctx context.Context, r *run, hit *Hit) error {
-	w := r.someWorker()
+	w, err := r.holder(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.kill(ctx, w, hit); err != nil {
 		return err
 	}
@@ -91,6 +97,9 @@ func killWorkerStartLate(ctx context.Context, r *run, hit *Hit) error {
 }
 
 func killWorkers(ctx context.Context, r *run, hit *Hit) error {
+	if _, err := r.holder(ctx); err != nil {
+		return err
+	}
 	for _, w := range r.workers {
 		if err := r.kill(ctx, w, hit); err != nil {
 			return err
@@ -195,6 +204,25 @@ func slowNetwork(ctx context.Context, r *run, _ *Hit) error {
 		p.Heal(ctx)
 	}
 	return nil
+}
+
+// holder gives a worker that holds slots: its death shows how soon they move.
+// Where rows are leased one by one none does, and any worker is as good.
+func (r *run) holder(ctx context.Context) (*servers.Process, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, flowLimit, fmt.Errorf("no worker has held a slot for %s", flowLimit))
+	defer cancel()
+	for ; ctx.Err() == nil; pause(ctx, 50*time.Millisecond) {
+		for _, i := range r.random.Perm(len(r.workers)) {
+			slots, err := r.slotsOf(ctx, r.workers[i].Pid())
+			if err != nil {
+				return nil, err
+			}
+			if len(slots) > 0 || !r.leasesSlots() {
+				return r.workers[i], nil
+			}
+		}
+	}
+	return nil, context.Cause(ctx)
 }
 
 // kill kills a worker and remembers which slots it had.

@@ -37,8 +37,9 @@ const (
 //
 // trap: 11, 15, 18, 36
 func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
-	if _, err := exec.LookPath("java"); testing.Short() || (err != nil && os.Getenv("JAVA_HOME") == "") {
-		t.Skip("real servers, minutes, and Java for Kafka")
+	if why := cannotRun(); why != "" {
+		require.False(t, askedFor(), "%s: nothing was tested", why)
+		t.Skip(why)
 	}
 	dir, err := os.MkdirTemp("", "omnibox-faults-") //nolint:usetesting // it stays when the test fails
 	require.NoError(t, err)
@@ -71,6 +72,23 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 				full join deliveries d on d.event_id = o.id where o.id is null or d.event_id is null`}},
 		})
 	})
+}
+
+// cannotRun says why the campaigns cannot be run here; empty if they can.
+func cannotRun() string {
+	if _, err := exec.LookPath("java"); err != nil && os.Getenv("JAVA_HOME") == "" {
+		return "no Java for Kafka"
+	}
+	if testing.Short() {
+		return "real servers, and minutes"
+	}
+	return ""
+}
+
+// askedFor tells whether faults were asked for by number: then they are not left out.
+func askedFor() (asked bool) {
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "faults" })
+	return asked
 }
 
 // campaign runs a campaign with the settings that all have.

@@ -48,6 +48,28 @@ type kill struct {
 // stand still.
 const takeoverSlack = 5 * time.Second
 
+// loadShare is the least share of the rate asked for that must have been produced:
+// what stands up to few events proves little.
+const loadShare = 0.8
+
+// requireLoad makes sure that the workers had to do what the campaign asked for.
+func (r *Report) requireLoad(rate int) {
+	if got := r.rate(); got < loadShare*float64(rate) {
+		r.Broken = append(r.Broken, fmt.Sprintf("events a second: %.0f, and %d were asked for", got, rate))
+	}
+}
+
+func (r *Report) rate() float64 { return float64(r.Committed) / r.Produced.Seconds() }
+
+// requireTakeovers makes sure that each kill took slots that were seen to move.
+func (r *Report) requireTakeovers() {
+	for _, h := range r.Hits {
+		if len(h.kills) > 0 && h.Slots == 0 {
+			r.Broken = append(r.Broken, fmt.Sprintf("no slot of a killed worker was seen to move (%s)", h))
+		}
+	}
+}
+
 func (h *Hit) String() string {
 	s := fmt.Sprintf("%3d  %s  %-32s lasted %5.1fs  recovered in %5.1fs  duplicates %d", h.N, h.At.Format("15:04:05.000"), h.Fault, h.Lasted.Seconds(), h.Recovery.Seconds(), h.Duplicates)
 	if h.Slots > 0 {
@@ -60,7 +82,7 @@ func (h *Hit) String() string {
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d events committed in %s (%.0f a second), %d records, %d duplicates, %d faults\n",
-		r.Committed, r.Produced.Round(time.Second), float64(r.Committed)/r.Produced.Seconds(), r.Records, r.Duplicates, len(r.Hits))
+		r.Committed, r.Produced.Round(time.Second), r.rate(), r.Records, r.Duplicates, len(r.Hits))
 	byFault := map[string][]*Hit{}
 	for _, h := range r.Hits {
 		byFault[h.Fault] = append(byFault[h.Fault], h)
