@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/omnibox-go/omnibox/store"
@@ -91,10 +92,35 @@ func (sh *show) tellHowToReplay(l store.DeadLetter) {
 	sh.commands(fmt.Sprintf("dead show %d", l.ID), fmt.Sprintf("dead replay %d", l.ID))
 }
 
-// commands shows commands of the command line for another terminal.
+// commands shows commands of the command line for another terminal. Passwords of
+// other people's servers stay off the screen.
 func (sh *show) commands(commands ...string) {
-	sh.screen.command("export OMNIBOX_DATABASE_URL='" + sh.stack.databaseURL + "'")
+	database := sh.stack.databaseURL
+	if sh.stack.options.DatabaseURL != "" {
+		database = withoutPasswords(database)
+	}
+	sh.screen.command("export OMNIBOX_DATABASE_URL='" + database + "'")
 	for _, c := range commands {
 		sh.screen.command("go run ./cmd/omnibox " + c)
 	}
+}
+
+// withoutPasswords has PASSWORD for each password in a URL.
+func withoutPasswords(databaseURL string) string {
+	const instead = "PASSWORD"
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return instead
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), instead)
+	}
+	query := u.Query()
+	for _, name := range []string{"password", "sslpassword"} {
+		if query.Has(name) {
+			query.Set(name, instead)
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }
