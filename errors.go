@@ -46,20 +46,38 @@ type Error struct {
 	Err     error
 }
 
-func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Error() string {
+	if e == nil || e.Err == nil {
+		return "failed without saying why"
+	}
+	return e.Err.Error()
+}
 
 // Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
-// Permanent marks err as one that no further attempt can cure.
-func Permanent(err error) error { return &Error{Class: ClassPermanent, Err: err} }
+// Permanent marks err as one that no further attempt can cure. Like the other
+// marks it leaves nil as it is: nothing has failed.
+func Permanent(err error) error { return marked(ClassPermanent, err) }
 
 // Unreachable marks err as an outage of the destination: no fault of any event.
-func Unreachable(err error) error { return &Error{Class: ClassUnreachable, Err: err} }
+func Unreachable(err error) error { return marked(ClassUnreachable, err) }
 
 // Transient marks err as worth another, counted attempt. It is what an error
 // without a class is taken for.
-func Transient(err error) error { return &Error{Class: ClassTransient, Err: err} }
+func Transient(err error) error { return marked(ClassTransient, err) }
+
+func marked(class Class, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Class: class, Err: err}
+}
 
 // RetryAt asks for another attempt at t that does not count as a failure.
 func RetryAt(t time.Time) error {
@@ -77,7 +95,7 @@ func Skip(reason string) error { return &SkipError{Reason: reason} }
 // ClassOf gives the class of err: its own if it carries one, ClassCancelled
 // for cancellation, a lost lease and events not sent, else ClassTransient.
 func ClassOf(err error) Class {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
 		return e.Class
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrNotSent) {

@@ -74,6 +74,7 @@ func New(cfg Config) *Pipeline {
 	if cfg.StepTimeout == 0 {
 		cfg.StepTimeout = DefaultStepTimeout
 	}
+	cfg.Handler = &guarded{Handler: cfg.Handler, log: cfg.Log}
 	p := &Pipeline{Config: cfg, finishers: slices.Clone(cfg.Finishers)}
 	for _, s := range cfg.Steps {
 		p.steps = append(p.steps, newStep(s, cfg.StepTimeout, cfg.Log))

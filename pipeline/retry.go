@@ -41,7 +41,7 @@ func (r Retry) Decide(e *omnibox.Event, err error, now time.Time) omnibox.Outcom
 		return o
 	}
 	o.Error = Redact(err.Error(), e)
-	if asked, ok := errors.AsType[*omnibox.Error](err); ok && !asked.RetryAt.IsZero() {
+	if asked, ok := errors.AsType[*omnibox.Error](err); ok && asked != nil && !asked.RetryAt.IsZero() {
 		o.Verdict, o.Delay = omnibox.Retry, max(0, asked.RetryAt.Sub(now))
 		return o
 	}

@@ -110,6 +110,9 @@ func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
 		}
 	}()
 	d.result, d.err = s.Run(ctx, &e)
+	if d.err != nil {
+		_ = d.err.Error() // may panic too, if it is a nil pointer
+	}
 	d.event = e
 	return d
 }
