@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/omnibox-go/omnibox"
 )
@@ -20,21 +21,23 @@ func NewSink(p Publisher, c Converter) *Sink { return &Sink{publisher: p, conver
 // error for each; nil means that the broker has it. It blocks until every
 // event is decided, at the latest soon after ctx has ended.
 //
-// An event that cannot be converted is failed for good; like after any
-// failure, later events of its topic and key get omnibox.ErrNotSent.
+// An event that cannot be converted is failed for good, one over which the
+// converter panics is failed; like after any failure, later events of its topic
+// and key get omnibox.ErrNotSent.
 func (s *Sink) Handle(ctx context.Context, events []*omnibox.Event) []error {
 	errs := make([]error, len(events))
 	records := make([]Record, 0, len(events))
 	sent := make([]int, 0, len(events)) // the event of each record
+	short := false                      // of an error
 	var failed map[omnibox.OrderKey]bool
 	for i, e := range events {
 		if failed[e.OrderKey()] {
 			errs[i] = omnibox.ErrNotSent
 			continue
 		}
-		r, err := s.converter.Convert(e)
+		r, err := s.convert(e)
 		if err != nil {
-			errs[i] = omnibox.Permanent(err)
+			errs[i] = err
 			if failed == nil {
 				failed = make(map[omnibox.OrderKey]bool)
 			}
@@ -45,14 +48,31 @@ func (s *Sink) Handle(ctx context.Context, events []*omnibox.Event) []error {
 		sent = append(sent, i)
 	}
 	if len(records) > 0 {
-		for j, err := range s.publisher.Publish(ctx, records) {
-			errs[sent[j]] = err
+		acks := s.publisher.Publish(ctx, records)
+		for j, i := range sent {
+			if j < len(acks) {
+				errs[i] = acks[j]
+			} else { // no word of it is no acknowledgement
+				short, errs[i] = true, omnibox.Transient(fmt.Errorf("publisher returned %d errors for %d records", len(acks), len(records)))
+			}
 		}
 	}
-	if failed != nil {
+	if failed != nil || short {
 		spareFollowers(events, errs)
 	}
 	return errs
+}
+
+// convert makes the record of an event. A panic is that event's failure; what
+// was thrown may hold its payload, so its type is all that is told.
+func (s *Sink) convert(e *omnibox.Event) (r Record, err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = omnibox.Transient(fmt.Errorf("converter panicked with a %T", thrown))
+		}
+	}()
+	r, err = s.converter.Convert(e)
+	return r, omnibox.Permanent(err)
 }
 
 // spareFollowers takes the blame from events that failed to convert behind an
