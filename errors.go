@@ -92,11 +92,17 @@ func (e *SkipError) Error() string { return "skipped: " + e.Reason }
 // Skip asks for the event to be completed without being delivered.
 func Skip(reason string) error { return &SkipError{Reason: reason} }
 
-// ClassOf gives the class of err: its own if it carries one, ClassCancelled
-// for cancellation, a lost lease and events not sent, else ClassTransient.
+// ClassOf gives the class of err: its own if it carries one of the above,
+// ClassCancelled for cancellation, a lost lease and events not sent, else
+// ClassTransient.
 func ClassOf(err error) Class {
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		return e.Class
+		switch e.Class {
+		case ClassUnreachable, ClassPermanent, ClassCancelled, ClassPoison:
+			return e.Class
+		default: // none, or one that nobody knows: no reason to be dead at once
+			return ClassTransient
+		}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrNotSent) {
 		return ClassCancelled

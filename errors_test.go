@@ -33,3 +33,13 @@ func TestErrorsWithoutACauseCanBeRead(t *testing.T) {
 	require.EqualError(t, omnibox.RetryAt(time.Unix(0, 0)), "retry asked for at 1970-01-01T00:00:00Z")
 	require.Equal(t, omnibox.ClassPermanent, omnibox.ClassOf(fmt.Errorf("step: %w", omnibox.Permanent(errBad))))
 }
+
+func TestErrorsWithoutAClassAreTransient(t *testing.T) {
+	t.Parallel()
+	for _, class := range []omnibox.Class{"", "Permanent", omnibox.ClassTransient} {
+		require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(&omnibox.Error{Class: class, Err: errBad}))
+	}
+	for _, class := range []omnibox.Class{omnibox.ClassUnreachable, omnibox.ClassPermanent, omnibox.ClassCancelled, omnibox.ClassPoison} {
+		require.Equal(t, class, omnibox.ClassOf(&omnibox.Error{Class: class, Err: errBad}))
+	}
+}

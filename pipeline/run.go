@@ -110,6 +110,9 @@ func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
 		}
 	}()
 	d.result, d.err = s.Run(ctx, &e)
+	if d.err == nil && d.result != Next && d.result != Skip && d.result != Stop {
+		d.err = omnibox.Permanent(fmt.Errorf("returned %d, which is none of Next, Skip and Stop", d.result))
+	}
 	if d.err != nil {
 		_ = d.err.Error() // may panic too, if it is a nil pointer
 	}

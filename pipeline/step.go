@@ -59,7 +59,7 @@ type Handler interface {
 	// nil means done. Once an event of a key fails, later events of the same
 	// topic and key are not handled and get omnibox.ErrNotSent. It starts
 	// nothing after ctx's deadline. If it panics, it is called again with each
-	// event alone, as far as they were not done.
+	// event alone.
 	Handle(ctx context.Context, events []*omnibox.Event) []error
 	// Probe returns nil if the destination can be reached.
 	Probe(ctx context.Context) error

@@ -205,6 +205,30 @@ func TestStepThatCallsItselfCancelledIsCounted(t *testing.T) {
 	})
 }
 
+// A result that means nothing must not pass for one: the event would be sent
+// without the steps that remain.
+func TestUnknownResultOfAStep(t *testing.T) {
+	t.Parallel()
+	for _, result := range []pipeline.Result{-1, pipeline.Stop + 1} {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed()
+
+				b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) { return result, nil })
+				b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) { panic("not reached") })
+				e := b.enqueue(1, 1, "a")[0]
+				b.drain(t)
+				r := b.row(t, e.ID)
+				require.Empty(t, b.sent("a"))
+				require.Equal(t, omnibox.StatusFailed, r.Status)
+				require.Equal(t, omnibox.ClassPermanent, r.Class)
+				require.Equal(t, fmt.Sprintf("step user: returned %d, which is none of Next, Skip and Stop", result), r.LastError)
+			})
+		})
+	}
+}
+
 // A slow step does not keep those waiting that have passed it.
 func TestSlowStepsDoNotHoldUpTheBatch(t *testing.T) {
 	t.Parallel()
