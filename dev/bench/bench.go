@@ -138,19 +138,21 @@ func (s Sample) String() string {
 }
 
 // Median of a figure over all rounds; NaN if it was not measured.
-func (r *Results) Median(variant string, f Figure) float64 {
-	var all []float64
-	for _, s := range r.samples[variant] {
-		if v, ok := s[f]; ok {
-			all = append(all, v)
-		}
-	}
-	return median(all)
+func (r *Results) Median(variant string, f Figure) float64 { return median(r.values(variant, f)) }
+
+// Spread of a figure: its lowest and highest value in any round.
+func (r *Results) Spread(variant string, f Figure) (lowest, highest float64) {
+	return spread(r.values(variant, f))
 }
 
-// Ratio of a figure to that of the variant which v is compared with: the median
-// of the rounds' ratios, so that what slowed a whole round down is left out.
+// Ratio of a figure to that of the variant which v is compared with: of the
+// medians, so that it is the ratio of the figures that are told.
 func (r *Results) Ratio(v Variant, f Figure) float64 {
+	return r.Median(v.Name, f) / r.Median(v.Against, f)
+}
+
+// RatioSpread is the lowest and the highest ratio within a round.
+func (r *Results) RatioSpread(v Variant, f Figure) (lowest, highest float64) {
 	own, other := r.samples[v.Name], r.samples[v.Against]
 	var all []float64
 	for round := range min(len(own), len(other)) {
@@ -160,7 +162,23 @@ func (r *Results) Ratio(v Variant, f Figure) float64 {
 			all = append(all, a/b)
 		}
 	}
-	return median(all)
+	return spread(all)
+}
+
+func (r *Results) values(variant string, f Figure) (all []float64) {
+	for _, s := range r.samples[variant] {
+		if v, ok := s[f]; ok {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+func spread(values []float64) (lowest, highest float64) {
+	if len(values) == 0 {
+		return math.NaN(), math.NaN()
+	}
+	return slices.Min(values), slices.Max(values)
 }
 
 func median(values []float64) float64 {

@@ -1,7 +1,8 @@
 // Package bench measures omnibox beside loops that a good engineer would write
 // in an hour, on the same tables, rows and servers. What is compared is measured
 // in turn, round by round, since a machine's own pace changes by a third from
-// one minute to the next; only ratios are to be trusted.
+// one minute to the next; only ratios are to be trusted. A ratio is that of the
+// medians of all rounds, and the table says how far the rounds were apart.
 //
 //	bench.go     what a variant is, rounds, medians and goals
 //	table.go     the table of results

@@ -10,10 +10,12 @@ import (
 // figures that have a line in the table, in this order.
 var figures = []Figure{Rate, Micros, P50, P99, CPU, Backlog, Buffers}
 
-// WriteTable writes the medians as a table in Markdown.
+// WriteTable writes a table in Markdown: of each figure the median and, behind
+// it, the lowest and the highest round; ratios are those of the medians, and
+// behind them is the lowest and the highest ratio within a round.
 func (r *Results) WriteTable(w io.Writer) {
-	fmt.Fprintln(w, "| what | figure | ratio | wanted | CPU s per 1,000 events: this process | Postgres |")
-	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|")
+	fmt.Fprintln(w, "| what | median | rounds | ratio of medians | rounds | wanted | CPU s per 1,000 events: this process | Postgres |")
+	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|---:|---:|")
 	for _, v := range r.Variants {
 		if len(r.samples[v.Name]) == 0 {
 			continue
@@ -23,19 +25,34 @@ func (r *Results) WriteTable(w io.Writer) {
 			if math.IsNaN(r.Median(v.Name, f)) || f == CPU && v.wanted(CPU) == "" {
 				continue
 			}
-			fmt.Fprintf(w, "| %s | %s %s | %s | %s | %s | %s |\n", lead, number(r.Median(v.Name, f)), f, r.ratio(v, f), v.wanted(f),
-				number(r.Median(v.Name, CPUOfSelf)), number(r.Median(v.Name, CPUOfPostgres)))
+			ratio, ratios := r.ratio(v, f)
+			fmt.Fprintf(w, "| %s | %s %s | %s | %s | %s | %s | %s | %s |\n", lead, number(r.Median(v.Name, f)), f, r.spread(v, f),
+				ratio, ratios, v.wanted(f), number(r.Median(v.Name, CPUOfSelf)), number(r.Median(v.Name, CPUOfPostgres)))
 			lead = "″"
 		}
 	}
 }
 
-// ratio says how a figure compares, and with what.
-func (r *Results) ratio(v Variant, f Figure) string {
-	if v.Against == "" || f == Backlog || math.IsNaN(r.Ratio(v, f)) {
+// spread says between what the rounds were; nothing if there was one.
+func (r *Results) spread(v Variant, f Figure) string {
+	if len(r.samples[v.Name]) < 2 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f × %s", r.Ratio(v, f), v.Against)
+	lowest, highest := r.Spread(v.Name, f)
+	return number(lowest) + " to " + number(highest)
+}
+
+// ratio says how a figure compares, with what, and how in the rounds.
+func (r *Results) ratio(v Variant, f Figure) (ratio, rounds string) {
+	if v.Against == "" || f == Backlog || math.IsNaN(r.Ratio(v, f)) {
+		return "", ""
+	}
+	ratio = fmt.Sprintf("%.2f × %s", r.Ratio(v, f), v.Against)
+	if len(r.samples[v.Name]) > 1 {
+		lowest, highest := r.RatioSpread(v, f)
+		rounds = fmt.Sprintf("%.2f to %.2f", lowest, highest)
+	}
+	return ratio, rounds
 }
 
 // wanted lists the goals of a figure.

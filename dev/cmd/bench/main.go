@@ -1,9 +1,9 @@
 // Command bench measures throughput, latency and cost on servers of its own, and
 // prints a table:
 //
-//	go run ./dev/cmd/bench [-only name,...] [-rounds 3] [-events 50000] [-quick] [-assert]
+//	go run ./dev/cmd/bench [-only name,...] [-rounds 5] [-events 50000] [-quick] [-assert]
 //
-// It takes a quarter of an hour; -quick takes a few minutes.
+// It takes half an hour; -quick takes a few minutes.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 
 func run() int {
 	only := flag.String("only", "", "measure these variants and what they are compared with, separated by commas")
-	rounds := flag.Int("rounds", 3, "measure each variant so often; the table has medians")
+	rounds := flag.Int("rounds", 5, "measure each variant so often; the table has medians and the spread")
 	events := flag.Int("events", 0, "events of each throughput run (default 50000, or 20000 with -quick)")
 	quick := flag.Bool("quick", false, "smaller and shorter, with less certain figures")
 	assert := flag.Bool("assert", false, "exit with 1 if a goal is missed")
