@@ -2,6 +2,9 @@ package dev_test
 
 import (
 	"maps"
+	"net"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +89,31 @@ func TestComposeRunsTwoWorkers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, types.ShellCommand{"migrate", "up"}, migrate.Command)
 	require.Equal(t, worker.Image, migrate.Image)
+}
+
+// A worker can be probed from outside of its container, and by itself: its image
+// has no shell.
+func TestComposeWorkerCanBeProbed(t *testing.T) {
+	t.Parallel()
+	dockerfile, err := os.ReadFile("../Dockerfile")
+	require.NoError(t, err)
+	binary := regexp.MustCompile(`(?m)^ENTRYPOINT \["(.+)"\]$`).FindSubmatch(dockerfile)
+	require.NotNil(t, binary)
+	listen := regexp.MustCompile(`(?m)^ENV (OMNIBOX_HTTP_LISTEN=\S+)$`).FindSubmatch(dockerfile)
+	require.NotNil(t, listen)
+	cfg, err := config.Parse("", nil, []string{
+		string(listen[1]), "OMNIBOX_DATABASE_URL=postgres://db/app", "OMNIBOX_KAFKA_BROKERS=kafka:9092",
+	})
+	require.NoError(t, err)
+	host, _, err := net.SplitHostPort(cfg.HTTP.Listen)
+	require.NoError(t, err)
+	require.Empty(t, host, "on all addresses")
+
+	worker, err := loadCompose(t).GetService("worker")
+	require.NoError(t, err)
+	require.NotContains(t, worker.Environment, "OMNIBOX_HTTP_LISTEN", "that of the image is kept")
+	require.NotNil(t, worker.HealthCheck)
+	require.Equal(t, types.HealthCheckTest{"CMD", string(binary[1]), "health"}, worker.HealthCheck.Test)
 }
 
 // Every variable is one that omnibox reads, and leads to a service and a port that

@@ -64,7 +64,7 @@ Exit codes:
   1  it did not: a server is down, a right is missing
   2  a wrong command, flag, argument or configuration
   3  nothing was found, or there was nothing to do
-  4  a check found something wrong (doctor, migrate status)`
+  4  a check found something wrong (doctor, health, migrate status)`
 
 const rootExamples = `  omnibox migrate up            # make the tables
   omnibox doctor                # is everything there that a worker needs?
@@ -92,7 +92,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "`format` of listings: table or json")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newMigrate(a), newConfig(a), newStatus(a), newDead(a), newPause(a), newResume(a), newDoctor(a), newWorker(a), newVersion(a),
+		newMigrate(a), newConfig(a), newStatus(a), newDead(a), newPause(a), newResume(a), newDoctor(a), newWorker(a), newHealth(a), newVersion(a),
 	)
 	return root
 }

@@ -17,7 +17,7 @@ ends, within shutdown.grace (20s).
 Nothing needs to be up when it starts. What cannot be reached is tried again,
 and /readyz says what it waits for; /healthz and /metrics are beside it
 (http.listen, 127.0.0.1:9464). Start as many workers as you like, anywhere:
-they share the work.`
+they share the work. Two on one host need different http.listen.`
 
 func newWorker(a *app) *cobra.Command {
 	return &cobra.Command{
