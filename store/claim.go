@@ -19,6 +19,9 @@ var (
 // Claim takes those of slots that are free, without waiting. With ClaimRow it
 // takes nothing yet: rows are leased as they are fetched.
 func (s *Store) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
+	if err := s.sweep(ctx); err != nil {
+		return nil, err
+	}
 	if s.cfg.Claim == ClaimRow {
 		return s.claimRows(ctx, slots)
 	}
@@ -28,6 +31,9 @@ func (s *Store) Claim(ctx context.Context, slots []int) (omnibox.Claim, error) {
 // Due returns those of slots that have something due; none while the pipeline
 // is paused. It is cheap whatever the backlog.
 func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
+	if err := s.sweep(ctx); err != nil { // what is behind a hold that is over is not due yet
+		return nil, err
+	}
 	wide := make([]int64, len(slots))
 	for i, slot := range slots {
 		wide[i] = int64(slot)

@@ -37,11 +37,13 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 		return s.completeLeased(ctx, outcomes)
 	}
 	var lost error
+	var over []hold
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, byIndex); err != nil {
+		_, err := tx.Exec(ctx, byIndex)
+		if err != nil {
 			return err
 		}
-		err := s.commitTx(ctx, tx, outcomes)
+		over, err = s.commitTx(ctx, tx, outcomes)
 		if errors.Is(err, omnibox.ErrLeaseLost) {
 			lost, err = err, nil // the others are to be committed
 		}
@@ -51,6 +53,7 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 		return err
 	}
 	s.forget(outcomes)
+	_ = s.endHolds(ctx, over) // what is left is swept; the outcomes are recorded
 	return lost
 }
 
@@ -95,25 +98,30 @@ func (s *Store) onComplete() string {
 // CommitTx records outcomes as Commit does, in the caller's transaction, for a
 // strategy that writes something of its own with them.
 //
+// What waits behind an event with a thousand others of its key is set free within
+// a minute after the transaction, and not in it.
+//
 // After an error that is ErrLeaseLost the transaction is good: what was not lost
 // is in it. Commit it, then return that error. After any other error, roll back.
 func (s *Store) CommitTx(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Outcome) error {
-	return s.wrap("settle events", s.commitTx(ctx, tx, outcomes))
+	_, err := s.commitTx(ctx, tx, outcomes)
+	return s.wrap("settle events", err)
 }
 
-func (s *Store) commitTx(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Outcome) error {
+// commitTx returns the holds that are to be ended when tx is committed.
+func (s *Store) commitTx(ctx context.Context, tx pgx.Tx, outcomes []omnibox.Outcome) (over []hold, err error) {
 	live, err := s.lock(ctx, tx, outcomes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var b verdicts
+	var v verdicts
 	for _, o := range live {
-		b.add(o)
+		v.add(o)
 	}
-	if err := s.settle(ctx, tx, &b); err != nil {
-		return err
+	if err := s.settle(ctx, tx, &v); err != nil {
+		return nil, err
 	}
-	return s.lostOf(ctx, tx, outcomes, live)
+	return v.over, s.lostOf(ctx, tx, outcomes, live)
 }
 
 // fences are the keys of a set of leases as columns.

@@ -25,3 +25,9 @@ func (s *Store) StatementsForTest() map[string]string { return s.sql }
 
 // ByIndexForTest is what fetches and settles run under.
 const ByIndexForTest = byIndex
+
+// SweepForTest makes the next look for holds that are over due.
+func (s *Store) SweepForTest() { s.swept.Store(nil) }
+
+// FreeChunkForTest is how many rows one transaction sets free.
+const FreeChunkForTest = freeChunk

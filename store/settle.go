@@ -18,6 +18,8 @@ type verdicts struct {
 	succeeded, retried, dead, released []omnibox.Outcome
 	// unhold are events whose hold ends, if they have one.
 	unhold refs
+	// over are holds that have ended but for what waits behind them.
+	over []hold
 }
 
 func (v *verdicts) add(o omnibox.Outcome) {
@@ -44,7 +46,7 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
 	if err := s.lockPipeline(ctx, tx, v); err != nil {
 		return err
 	}
-	freed, err := s.dropHolds(ctx, tx, v.unhold)
+	freed, err := s.dropHolds(ctx, tx, v)
 	if err != nil {
 		return err
 	}
@@ -85,20 +87,26 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, v *verdicts) error {
 	return err
 }
 
-// dropHolds ends holds and returns the keys that had one.
-func (s *Store) dropHolds(ctx context.Context, tx pgx.Tx, events refs) (freed refs, err error) {
-	if len(events.ids) == 0 {
+// dropHolds ends the holds of events, but for those that go later, and returns
+// the keys that are to be set free at once.
+func (s *Store) dropHolds(ctx context.Context, tx pgx.Tx, v *verdicts) (freed refs, err error) {
+	if len(v.unhold.ids) == 0 {
 		return freed, nil
 	}
 	rows, err := tx.Query(ctx, s.sql["drop_holds"], named{
-		"table": s.table, "ids": events.ids.literal(), "topics": events.topics, "keys": events.keys,
+		"table": s.table, "ids": v.unhold.ids.literal(), "topics": v.unhold.topics, "keys": v.unhold.keys, "most": freeChunk,
 	})
 	if err != nil {
 		return freed, err
 	}
-	var topic, key string
-	_, err = pgx.ForEachRow(rows, []any{&topic, &key}, func() error {
-		freed.topics, freed.keys = append(freed.topics, topic), append(freed.keys, key)
+	var h hold
+	var kept bool
+	_, err = pgx.ForEachRow(rows, []any{&h.Topic, &h.Key, &h.Reason, &kept}, func() error {
+		if kept {
+			v.over = append(v.over, h)
+		} else {
+			freed.topics, freed.keys = append(freed.topics, h.Topic), append(freed.keys, h.Key)
+		}
 		return nil
 	})
 	return freed, err

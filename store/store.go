@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,7 @@ type Store struct {
 	table string // schema.table, unquoted: the key of the companion tables
 	sql   map[string]string
 	hands sync.Map // of *rowClaim: those that may hold rows
+	swept atomic.Pointer[time.Time]
 }
 
 // Claim modes.
