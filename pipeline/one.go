@@ -179,6 +179,7 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 	}
 	lease := p.keepLease(ctx, e, deadline)
 	defer lease.stop()
+	read := contentOf(e)
 	result, err := Next, error(nil)
 	if !found {
 		result, err = p.runStepsOf(lease.ctx, e, 0, from)
@@ -186,7 +187,7 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 	if result == Next && err == nil {
 		result, err = run(lease.ctx, e)
 	}
-	return p.settleOne(ctx, lease, turn, to, e, result, err)
+	return p.settleOne(ctx, lease, turn, to, e, result, read.hide(err, e))
 }
 
 func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to int, e *omnibox.Event, result Result, err error) (Took, error) {

@@ -29,7 +29,10 @@ const (
 func Redact(text string, e *omnibox.Event) string {
 	text = text[:min(len(text), maxText)] // the row takes far less
 	hide := make([]bool, len(text))
-	raw, _ := e.Payload.(json.RawMessage)
+	raw, err := encode(e.Payload)
+	if err != nil {
+		return redacted // nobody can tell what is not of it
+	}
 	for _, secret := range [][]byte{raw, e.Body} {
 		if len(secret) == 0 {
 			continue

@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,14 +37,18 @@ type stepDone struct {
 }
 
 // run gives the step a copy of the event and takes over what it changed, so
-// that a run which outlives its timeout cannot touch the event any more.
+// that a run which outlives its timeout cannot touch the event any more: not
+// even the bytes of its payload.
 func (s step) run(ctx context.Context, e *omnibox.Event) (Result, error) {
 	timedOut := omnibox.Transient(fmt.Errorf("step %s timed out after %s", s.Name, s.Timeout))
 	stepCtx, cancel := context.WithTimeoutCause(ctx, s.Timeout, timedOut)
 	defer cancel()
 	done := make(chan stepDone, 1)
 	its := *e
-	its.Headers = maps.Clone(e.Headers)
+	its.Headers, its.Body = maps.Clone(e.Headers), bytes.Clone(e.Body)
+	if raw, ok := e.Payload.(json.RawMessage); ok {
+		its.Payload = slices.Clone(raw)
+	}
 	go func() { done <- s.try(stepCtx, its) }()
 	select {
 	case d := <-done:
@@ -53,7 +59,7 @@ func (s step) run(ctx context.Context, e *omnibox.Event) (Result, error) {
 		case stepCtx.Err() != nil: // it may have seen the deadline first and called it by its own name
 			return Stop, s.overrun(ctx, timedOut)
 		}
-		return Stop, s.failure(d)
+		return Stop, s.failure(e, d)
 	case <-stepCtx.Done():
 		return Stop, s.overrun(ctx, timedOut)
 	}
@@ -73,23 +79,14 @@ func adopt(e, changed *omnibox.Event) {
 // failure is the error of a step that was not cancelled by us. If it calls
 // itself cancelled all the same, it is a failure like any other: otherwise the
 // event would come again at once, uncounted, for ever. The step may quote a
-// payload that it has changed and that is dropped with its failure.
-func (s step) failure(d stepDone) error {
+// payload that it has made and that is dropped with its failure.
+func (s step) failure(e *omnibox.Event, d stepDone) error {
 	err := d.err
 	if omnibox.ClassOf(err) == omnibox.ClassCancelled {
 		err = omnibox.Transient(errors.New(err.Error()))
 	}
-	return fmt.Errorf("step %s: %w", s.Name, &redactedError{text: Redact(err.Error(), &d.event), err: err})
+	return fmt.Errorf("step %s: %w", s.Name, contentOf(&d.event).hide(err, e))
 }
-
-// redactedError says less than the error that it is.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-func (e *redactedError) Unwrap() error { return e.err }
 
 // overrun tells a step's own timeout from the end of everything, which is no
 // event's failure.
@@ -110,21 +107,28 @@ func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
 		}
 	}()
 	d.result, d.err = s.Run(ctx, &e)
+	switch raw, err := encode(e.Payload); {
+	case err != nil:
+		e.Payload, d.err = nil, unencodable(d.err, err)
+	case raw != nil:
+		e.Payload = raw
+	}
+	d.event = e
 	if d.err == nil && d.result != Next && d.result != Skip && d.result != Stop {
 		d.err = omnibox.Permanent(fmt.Errorf("returned %d, which is none of Next, Skip and Stop", d.result))
 	}
 	if d.err != nil {
 		_ = d.err.Error() // may panic too, if it is a nil pointer
 	}
-	d.event = e
 	return d
 }
 
 // runSteps takes one event through all steps.
 func (p *Pipeline) runSteps(ctx context.Context, e *omnibox.Event) (Result, error) {
+	read := contentOf(e)
 	for _, s := range p.steps {
 		if result, err := s.run(ctx, e); err != nil || result != Next {
-			return result, err
+			return result, read.hide(err, e)
 		}
 	}
 	return Next, nil
@@ -141,24 +145,25 @@ const sendAfter = 100 * time.Millisecond
 func (d *drain) runBatch(ctx context.Context, events []*omnibox.Event) []omnibox.Outcome {
 	outcomes := make([]omnibox.Outcome, 0, len(events))
 	ready := make([]*omnibox.Event, 0, len(events))
+	read := make([]content, 0, len(events)) // what was ready, before the steps
 	at := make([]int, 0, len(events))
 	behind := map[omnibox.OrderKey]bool{}
 	for began, i := time.Now(), 0; i < len(events) && (len(ready) == 0 || time.Since(began) < sendAfter); i++ {
 		e := events[i]
-		o, pass := released(e), false
+		o, pass, before := released(e), false, contentOf(e)
 		if d.stopped.Err() == nil && !behind[e.OrderKey()] {
 			o, pass = d.stepsOutcome(ctx, e)
 		}
 		switch {
 		case pass:
-			ready, at = append(ready, e), append(at, i)
+			ready, read, at = append(ready, e), append(read, before), append(at, i)
 		case blocksKey(o):
 			behind[e.OrderKey()] = true
 		}
 		outcomes = append(outcomes, o)
 	}
 	for i, err := range d.callHandler(ctx, ready) {
-		outcomes[at[i]] = d.Retry.Decide(ready[i], err, time.Now())
+		outcomes[at[i]] = d.Retry.Decide(ready[i], read[i].hide(err, ready[i]), time.Now())
 	}
 	return releaseBehind(outcomes)
 }
