@@ -11,6 +11,9 @@ import (
 // Module runs a worker with an fx application: it starts with it and stops in
 // order with it. It takes a *config.Config from the application, and gives it
 // the *Worker. When the worker ends by itself, so does the application.
+//
+// fx gives an application 15 s to stop unless fx.StopTimeout says otherwise, and a
+// worker may take its Shutdown.Grace: set it above that.
 func Module(opts ...Option) fx.Option {
 	return fx.Module("omnibox",
 		fx.Provide(func(cfg *config.Config) (*Worker, error) { return New(cfg, opts...) }),

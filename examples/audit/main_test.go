@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func TestEveryEventIsAuditedBeforeItIsPublished(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	kafka, done := membroker.New(), make(chan error, 1)
-	go func() { done <- run(ctx, cfg, worker.Publisher("kafka", kafka)) }()
+	go func() { done <- run(ctx, cfg, slog.New(slog.DiscardHandler), worker.Publisher("kafka", kafka)) }()
 	require.NoError(t, kafka.Wait(ctx, "orders", len(events)))
 	stop()
 	require.NoError(t, <-done)
@@ -71,7 +72,43 @@ func TestStepIsIdempotentAndBlamesNoEventForAnOutage(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, pipeline.Next, result)
 	}
-	pool.Close()
+	// what the database refuses is the event's failure
+	_, err = pool.Exec(t.Context(), "drop table audit")
+	require.NoError(t, err)
 	_, err = audit{pool}.Run(t.Context(), e)
+	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(err))
+	pool.Close()
+
+	down, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none")
+	require.NoError(t, err)
+	defer down.Close()
+	_, err = audit{down}.Run(t.Context(), e)
 	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(err))
+}
+
+// With nothing up it waits, and it stops when it is told to.
+func TestItWaitsForItsDatabase(t *testing.T) {
+	cfg, err := config.Parse("", nil, []string{
+		"OMNIBOX_DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "OMNIBOX_KAFKA_BROKERS=127.0.0.1:1",
+		"OMNIBOX_HTTP_LISTEN=off", "OMNIBOX_TEMPORAL_ADDRESS=127.0.0.1:1",
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	waits := &firstLine{seen: stop}
+	require.NoError(t, run(ctx, cfg, slog.New(slog.NewTextHandler(waits, nil))))
+	require.Contains(t, waits.line, "trying again")
+}
+
+// firstLine calls seen when something is logged.
+type firstLine struct {
+	line string
+	seen func()
+}
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	if f.line == "" {
+		f.line = string(p)
+		f.seen()
+	}
+	return len(p), nil
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
@@ -31,15 +32,26 @@ func (s stamp) Run(_ context.Context, e *omnibox.Event) (pipeline.Result, error)
 	return pipeline.Next, nil
 }
 
-func loadConfig() (*config.Config, error) { return config.Load(os.Getenv("OMNIBOX_CONFIG")) }
+// stopSlack is for what else the application does when it stops.
+const stopSlack = 5 * time.Second
 
 // application is everything but the beginning and the end.
-func application(log *slog.Logger) fx.Option {
+func application(cfg *config.Config, log *slog.Logger) fx.Option {
 	return fx.Options(
+		// fx gives up after 15 s, and the worker may take its grace to stop
+		fx.StopTimeout(cfg.Shutdown.Grace+stopSlack),
 		fx.WithLogger(func() fxevent.Logger { return &fxevent.SlogLogger{Logger: log} }),
-		fx.Provide(loadConfig),
+		fx.Supply(cfg),
 		worker.Module(worker.Log(log), worker.Step("outbox", stamp{"shop"})),
 	)
 }
 
-func main() { fx.New(application(slog.Default())).Run() }
+func main() {
+	log := slog.Default()
+	cfg, err := config.Load(os.Getenv("OMNIBOX_CONFIG"))
+	if err != nil {
+		log.Error("configuration is not valid", slog.Any("error", err))
+		os.Exit(1)
+	}
+	fx.New(application(cfg, log)).Run()
+}

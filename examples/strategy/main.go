@@ -28,29 +28,32 @@ import (
 func main() {
 	file := flag.String("c", "", "configuration `file`")
 	flag.Parse()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := start(*file, log); err != nil {
+		log.Error("worker ended", slog.Any("error", err))
+		os.Exit(1)
+	}
+}
+
+func start(file string, log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	cfg, err := config.Load(*file)
-	if err == nil {
-		err = run(ctx, cfg, log)
-	}
+	cfg, err := config.Load(file)
 	if err != nil {
-		log.Error("worker ended", slog.Any("error", err))
+		return err
 	}
+	return run(ctx, cfg, log)
 }
 
 // run gives every pipeline the strategies.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts ...worker.Option) error {
 	for name, box := range cfg.Outboxes {
-		db, err := pgxpool.New(ctx, string(cfg.Databases[box.Database].URL))
+		db, err := pgxpool.New(ctx, cfg.Databases[box.Database].URL.Reveal())
 		if err != nil {
 			return err
 		}
 		defer db.Close()
-		if err := createTable(ctx, db, log); err != nil {
-			return err
-		}
+		createTable(ctx, db, log)
 		opts = append(opts,
 			worker.FetchWith(name, func(s *store.Store) omnibox.FetchStrategy { return bites{s} }),
 			worker.CommitWith(name, func(s *store.Store) omnibox.CommitStrategy {
@@ -60,18 +63,17 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts ...work
 	return worker.Run(ctx, cfg, append(opts, worker.Log(log))...)
 }
 
-// createTable waits for the database, as a worker does.
-func createTable(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) error {
-	for {
+// createTable waits for the database, as a worker does. It gives up when ctx ends.
+func createTable(ctx context.Context, db *pgxpool.Pool, log *slog.Logger) {
+	for ctx.Err() == nil {
 		_, err := db.Exec(ctx, schema)
 		if err == nil {
-			return nil
+			return
 		}
 		log.WarnContext(ctx, "create table deliveries, trying again", slog.Any("error", err))
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
 }
