@@ -42,7 +42,7 @@ bench: ## Measure throughput and latency
 demo: ## Show omnibox at work, from nothing to a replayed dead letter
 	@go build -o $(BIN)/demo ./dev/cmd/demo && $(BIN)/demo $(ARGS)
 
-record: ## Record workflow histories for the replay tests
+record: ## Record workflow histories that are not there yet, for the replay tests
 	go run ./dev/cmd/record
 
 lint: $(BIN)/golangci-lint-$(LINT) ## Check style, import rules and determinism

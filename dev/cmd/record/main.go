@@ -1,14 +1,16 @@
 // Command record makes the histories that workflows must be able to replay: it
 // runs each shape of a workflow on a real Temporal server, with activities
 // that follow a script, and writes what happened to
-// workflows/testdata/histories. Run it when a shape is added; a history of a
-// release is never replaced.
+// workflows/testdata/histories. Run it when a shape is added. A history that is
+// there is never replaced, since workers of a release may have run it: what was
+// not released yet is deleted by hand before it is recorded again.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -60,6 +62,10 @@ func run(ctx context.Context, dir string) (err error) {
 	}
 	defer c.Close()
 	for _, s := range scripts() {
+		if there := fileOf(dir, s, 1); exists(there) {
+			fmt.Fprintf(os.Stderr, "kept %s: %s is there\n", s.name, there)
+			continue
+		}
 		if err := record(ctx, c, s, dir); err != nil {
 			return fmt.Errorf("record %s: %w", s.name, err)
 		}
@@ -95,12 +101,35 @@ func record(ctx context.Context, c client.Client, s *script, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("poller-%s-%d.json", s.name, run)), append(text, '\n'), 0o644); err != nil {
+		if err := writeNew(fileOf(dir, s, run), append(text, '\n')); err != nil {
 			return err
 		}
 		id = next
 	}
 	return nil
+}
+
+// fileOf names the file of the nth run of a script.
+func fileOf(dir string, s *script, run int) string {
+	return filepath.Join(dir, fmt.Sprintf("poller-%s-%d.json", s.name, run))
+}
+
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
+// writeNew writes a file that must not be there.
+func writeNew(file string, text []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there, and a recorded history is never replaced: delete it if it was in no release", file)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
 }
 
 // historyOf waits for the end of a run, and tells its history and successor.
