@@ -27,7 +27,8 @@ func (s *Store) wrap(doing string, err error) error {
 }
 
 // isOutage tells whether err says that the database is down or refuses
-// everybody, rather than this statement.
+// everybody, or that another transaction was in the way: not what this statement
+// is, and worth trying again.
 func isOutage(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -40,7 +41,8 @@ func isOutage(err error) bool {
 			return true
 		}
 		switch e.Code {
-		case "57P01", "57P02", "57P03", // shutting down, crashed, starting up
+		case "40001", "40P01", "55P03", // conflict, deadlock, lock timeout
+			"57P01", "57P02", "57P03", // shutting down, crashed, starting up
 			"25006": // read-only: the primary has become a standby
 			return true
 		}
