@@ -111,7 +111,7 @@ func TestReplayPutsTheWholeRowBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, store.ReplayResult{Replayed: 1}, got)
 	require.True(t, get[bool](t, b, `select status = 'pending' and attempts_made = 0 and last_error is null and error_class is null
-		and fetches = 0 and not held and locked_at is null and locked_by is null and lease_token is null and lease_until is null
+		and fetches = 0 and not held and locked_at is null and locked_by is null and lease_token = 7 and lease_until is null
 		and completed_at is null and replays = 1 and seq is not null
 		and scheduled_at = created_at + interval '365 days' from outbox_events`))
 	require.True(t, get[bool](t, b, `select state = 'replayed' and resolved_by = 'ann' and resolved_at is not null

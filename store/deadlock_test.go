@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -15,9 +16,9 @@ import (
 // locked, nobody who waits for it has any other.
 func TestRowsAreLockedInTheOrderOfTheirIDs(t *testing.T) {
 	t.Parallel()
-	for name, act := range map[string]func(t *testing.T, c omnibox.Claim) error{
-		"extend":  func(t *testing.T, c omnibox.Claim) error { return c.Extend(t.Context()) },
-		"release": func(t *testing.T, c omnibox.Claim) error { return c.Release(t.Context()) },
+	for name, act := range map[string]func(omnibox.Claim, context.Context) error{
+		"extend":  omnibox.Claim.Extend,
+		"release": omnibox.Claim.Release,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -33,7 +34,7 @@ func TestRowsAreLockedInTheOrderOfTheirIDs(t *testing.T) {
 			_, err := first.Exec(t.Context(), "select from outbox_events where id = (select min(id::text)::uuid from outbox_events) for update")
 			require.NoError(t, err)
 			done := make(chan error, 1)
-			go func() { done <- act(t, c) }()
+			go func() { done <- act(c, t.Context()) }()
 			b.waitBlocked(t)
 			require.Equal(t, n-1, one[int](t, b, "select count(*) from (select from outbox_events for update skip locked) free"))
 			require.NoError(t, first.Commit(t.Context()))

@@ -2,6 +2,9 @@
 -- someone else replays meanwhile is seen to be pending and left alone. Index:
 -- the table's primary key, dead_letters' primary key.
 --
+-- The token of a row's lease stays: it only ever rises, so that a fence of before
+-- the replay is not good again.
+--
 -- omni-box refuses a row that is scheduled more than 365 days after it was
 -- created, hence the least().
 with dead as materialized (
@@ -21,7 +24,6 @@ with dead as materialized (
 		held = false,
 		locked_at = null,
 		locked_by = null,
-		lease_token = null,
 		lease_until = null,
 		completed_at = null,
 		replays = t.replays + 1,

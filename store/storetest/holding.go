@@ -34,15 +34,15 @@ func pausedKey(t testing.TB, s System) {
 }
 
 func pausedWhileRetried(t testing.TB, s System) {
-	written := enqueue(t, s, "a", "a")
+	written := enqueue(t, s, "k", "k")
 	w := hire(t, s, config("w1"))
 	events := w.rest(t)
 	w.settle(t, retry(&events[0]))
 	w.settle(t, all(omnibox.Released, events[1:])...)
-	s.HoldKey(t, key("a"))
+	s.HoldKey(t, key("k"))
 	s.Elapse(t, 2*time.Minute)
 	require.Empty(t, w.again(t), "the retry is due, but the key is paused")
-	s.FreeKey(t, key("a"))
+	s.FreeKey(t, key("k"))
 	events = w.again(t)
 	require.Equal(t, written[:1], ids(events), "the retry, and nothing behind it")
 	w.complete(t, events...)

@@ -16,6 +16,7 @@ func leasing() []Test {
 		{Name: "what one worker has in hand nobody else gets, nor anything behind it", Run: oneOwner},
 		{Name: "another worker takes over when leases have run out", Run: takeover},
 		{Name: "a stale fence changes nothing, even of the same worker", Run: staleFence},
+		{Name: "a fence that was stale before a replay is stale after it", Run: staleAfterReplay},
 		{Name: "what is not stale is written beside what is", Run: besideStale},
 		{Name: "extend keeps the leases", Run: extendKeeps},
 		{Name: "slots that were lost leave the claim", Run: lostLeave, Slots: true},
@@ -73,6 +74,23 @@ func staleFence(t testing.TB, s System) {
 	require.Empty(t, s.DeadLetters(t))
 	same.complete(t, second...)
 	require.Equal(t, omnibox.StatusCompleted, row(t, s, id).Status)
+}
+
+func staleAfterReplay(t testing.TB, s System) {
+	id := enqueue(t, s, "a")[0]
+	w := hire(t, s, config("w1"))
+	stale := w.rest(t)
+	s.Expire(t)
+	same := hire(t, s, config("w1"))
+	events := same.rest(t)
+	require.Len(t, events, 1)
+	same.settle(t, dead(&events[0]))
+	s.Replay(t, id)
+	events = same.again(t)
+	require.Len(t, events, 1)
+	require.ErrorIs(t, w.Commit(t.Context(), all(omnibox.Completed, stale)), omnibox.ErrLeaseLost)
+	require.Equal(t, omnibox.StatusPending, row(t, s, id).Status)
+	same.complete(t, events...)
 }
 
 func besideStale(t testing.TB, s System) {
