@@ -45,7 +45,9 @@ type destination struct {
 
 // Run runs the pipelines of cfg until ctx ends, and then stops in order: what
 // is being sent is settled, leases are given back. It blocks until that is
-// done, for at most cfg.Shutdown.Grace longer.
+// done, for at most cfg.Shutdown.Grace longer: what has not stopped then, because
+// a server does not answer, goes on until it does or the process ends, and leases
+// that were not given back run out.
 //
 // It does not need anything to be up: what cannot be reached is tried again,
 // visibly, until it can. The error is of the configuration or the options.
@@ -115,7 +117,30 @@ func (w *Worker) connect() (err error) {
 
 // Run is Run for a prepared worker. It can be called once.
 func (w *Worker) Run(ctx context.Context) error {
-	defer w.close()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		w.run(ctx)
+		w.close()
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(w.cfg.Shutdown.Grace)
+	defer grace.Stop()
+	select {
+	case <-stopped:
+	case <-grace.C:
+		w.log.WarnContext(ctx, "not all has stopped within shutdown.grace, what is left ends with the process",
+			slog.Duration("grace", w.cfg.Shutdown.Grace))
+	}
+	return nil
+}
+
+// run works until ctx ends and everything has stopped.
+func (w *Worker) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	if w.listener != nil {
 		server := w.newServer()
@@ -125,7 +150,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		wg.Go(func() { b.run(ctx) })
 	}
 	wg.Wait()
-	return nil
 }
 
 // Ready reports whether every pipeline is being worked for, with a database that

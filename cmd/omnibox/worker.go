@@ -12,7 +12,9 @@ import (
 
 const workerHelp = `Relays the outboxes of the configuration until it is interrupted: SIGINT or
 SIGTERM, after which it settles what it is sending, gives its leases up and
-ends, within shutdown.grace (20s).
+ends. That takes at most shutdown.grace (20s), also where a server does not
+answer: leases that it could not give up by then run out by themselves. A second
+signal ends it at once.
 
 Nothing needs to be up when it starts. What cannot be reached is tried again,
 and /readyz says what it waits for; /healthz and /metrics are beside it

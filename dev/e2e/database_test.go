@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/omnibox-go/omnibox/dev/devtest"
 	"github.com/omnibox-go/omnibox/dev/servers"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
@@ -33,9 +34,7 @@ func TestAWorkerWhoseDatabaseIsDownIsNotReady(t *testing.T) {
 			b := newBed(t)
 			u, err := url.Parse(b.url)
 			require.NoError(t, err)
-			proxy, err := servers.StartProxy(servers.ProxyOptions{Upstream: u.Host})
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, proxy.Close()) })
+			proxy := devtest.StartProxy(t, servers.ProxyOptions{Upstream: u.Host})
 			u.Host = proxy.Address()
 			b.url = u.String()
 			b.change = func(cfg *config.Config) { cfg.HTTP.Listen = freeAddress(t) }
