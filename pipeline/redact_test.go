@@ -101,6 +101,9 @@ func TestRedactFindsEveryStretch(t *testing.T) {
 	} {
 		for from := 1; from+length < len(form)-4; from++ { // neither quotes nor padding
 			part := form[from : from+length]
+			if name == "JSON" && !strings.Contains(part, `\`) && !strings.Contains(body, part) {
+				continue // it begins inside an escape: less than that of the payload
+			}
 			require.Equal(t, "|[payload]|", pipeline.Redact("|"+part+"|", e), "%s from %d: %s", name, from, part)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 type suspectText struct {
 	text    string
 	hide    []bool
-	escapes bool // it has backslashes, or begins behind one
+	escapes bool // it has backslashes
 	urls    bool // it has characters that only base64 of URLs has
 	// Groups of bytes that the text may have; it has no others.
 	long, short bitmap
@@ -32,7 +32,7 @@ const (
 func newSuspectText(text string) *suspectText {
 	t := &suspectText{
 		text: text, hide: make([]bool, len(text)), done: map[string]bool{},
-		escapes: strings.Contains(text, `\`) || strings.Contains(text, "u00"), urls: strings.ContainsAny(text, "-_"),
+		escapes: strings.Contains(text, `\`), urls: strings.ContainsAny(text, "-_"),
 		long: newBitmap(len(text)), short: newBitmap(len(text)),
 	}
 	b := []byte(text)
