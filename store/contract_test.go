@@ -103,7 +103,8 @@ func (s *system) Expire(t testing.TB) {
 
 func (s *system) Elapse(t testing.TB, d time.Duration) {
 	t.Helper()
-	s.exec(t, `update outbox_events set created_at = created_at - $1::interval, scheduled_at = scheduled_at - $1::interval`, d)
+	s.exec(t, `update outbox_events set created_at = created_at - $1::interval, scheduled_at = scheduled_at - $1::interval,
+		lease_until = case when locked_by = 'backoff' then lease_until - $1::interval else lease_until end`, d)
 	s.exec(t, `update omnibox.holds set event_created_at = event_created_at - $1::interval`, d)
 	s.exec(t, `update omnibox.dead_letters set event_created_at = event_created_at - $1::interval`, d)
 }

@@ -43,7 +43,7 @@ func (t *Table) Replay(id uuid.UUID) bool {
 		return false
 	}
 	r.Status, r.Attempts, r.Fetches, r.LastError, r.Class = omnibox.StatusPending, 0, 0, "", ""
-	r.ScheduledAt = time.Now()
+	r.ScheduledAt, r.waits = time.Now(), time.Time{}
 	r.Replays++
 	for i := range t.dead {
 		if t.dead[i].ID == id {
@@ -68,7 +68,7 @@ func (t *Table) Elapse(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range t.rows {
-		r.CreatedAt, r.ScheduledAt = r.CreatedAt.Add(-d), r.ScheduledAt.Add(-d)
+		r.CreatedAt, r.ScheduledAt, r.waits = r.CreatedAt.Add(-d), r.ScheduledAt.Add(-d), r.waits.Add(-d)
 		if !r.CompletedAt.IsZero() {
 			r.CompletedAt = r.CompletedAt.Add(-d)
 		}

@@ -42,7 +42,7 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 		if r.Status != omnibox.StatusPending || r.held || !slices.Contains(slots, r.Fence.Slot) {
 			continue
 		}
-		if !r.ScheduledAt.After(time.Now()) || t.broken.dueBeforeTime {
+		if !r.due().After(time.Now()) || t.broken.dueBeforeTime {
 			due[r.Fence.Slot] = true
 		}
 	}

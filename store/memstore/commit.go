@@ -101,7 +101,11 @@ func (s *Store) retry(r *row, o omnibox.Outcome) {
 		r.LastError = o.Error
 	}
 	r.ScheduledAt = time.Now().Add(o.Delay)
+	r.waits = time.Time{}
 	if latest := r.CreatedAt.Add(omnibox.MaxSchedule); r.ScheduledAt.After(latest) && !t.broken.unboundedDelay {
+		if !t.broken.hastyWhenOld {
+			r.waits = r.ScheduledAt
+		}
 		r.ScheduledAt = latest
 	}
 	if t.broken.noDelay {

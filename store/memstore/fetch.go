@@ -61,8 +61,8 @@ func (c *claim) due() []*row {
 		if isScheduled(r) && h.ahead[r.ID] || !isScheduled(r) && r.Seq <= h.after {
 			continue
 		}
-		if r.ScheduledAt.After(now) && !c.table.broken.early {
-			if !isScheduled(r) { // due within the second: later ones of its key wait for it
+		if r.due().After(now) && !c.table.broken.early {
+			if !isScheduled(r) || !r.ScheduledAt.After(now) { // later ones of its key wait for it
 				c.passOver(h, r)
 			}
 			continue
@@ -73,6 +73,14 @@ func (c *claim) due() []*row {
 		slices.SortStableFunc(due, func(a, b *row) int { return a.ScheduledAt.Compare(b.ScheduledAt) })
 	}
 	return due
+}
+
+// due is when the row is to be taken.
+func (r *row) due() time.Time {
+	if r.waits.After(r.ScheduledAt) {
+		return r.waits
+	}
+	return r.ScheduledAt
 }
 
 // isScheduled tells whether a row was, or became, one for later.

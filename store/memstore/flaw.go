@@ -41,6 +41,7 @@ type flaw struct {
 	attemptsAboveMax bool
 	longErrors       bool
 	unboundedDelay   bool
+	hastyWhenOld     bool // no delay beyond what ScheduledAt may say
 	noDelay          bool
 	blocksWrongly    bool // blocks where it should skip, and the reverse
 	falseAttempts    bool

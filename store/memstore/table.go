@@ -40,7 +40,8 @@ type lease struct {
 // row of the table. The event's Fence is empty but for the slot.
 type row struct {
 	Row
-	held bool
+	held  bool
+	waits time.Time // until when, where ScheduledAt cannot say it
 }
 
 // Row is what a table keeps of an event.

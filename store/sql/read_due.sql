@@ -121,7 +121,7 @@ with gate as materialized (
 select
 	g.paused, l.full_slots, l.cut_slots, p.slot,
 	p.state + p.is_cut::integer * 4 + p.is_scheduled::integer * 8 + p.holds_key::integer * 16
-		+ (t.lease_until is not null)::integer * 32 as flags,
+		+ (t.lease_until is not null and t.locked_by is distinct from 'backoff')::integer * 32 as flags,
 	t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.event_type, t.aggregate_type, t.aggregate_id,
 	case when p.state = 0 and not p.is_cut then t.payload::text end as payload,
 	case when p.state = 0 and not p.is_cut then t.headers::text end as headers,

@@ -8,5 +8,6 @@ select exists (
 	) or exists (
 		select from {{table}} t
 		where t.status = 'pending' and t.lease_until is not null and t.lease_until <= now() and t.scheduled_at <= now()
+			and t.locked_by is distinct from 'backoff'
 			and (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = any (@slots::smallint[]::bigint[])
 	)

@@ -21,6 +21,7 @@ func failing() []Test {
 		{Name: "a replayed event is delivered, and may die again", Run: replayed},
 		{Name: "an error is cut to fit and never blank", Run: errorsFit},
 		{Name: "an event is due at most a year after its creation", Run: atMostAYear},
+		{Name: "an event of more than a year backs off too", Run: oldBacksOff},
 	}
 }
 
@@ -132,4 +133,30 @@ func atMostAYear(t testing.TB, s System) {
 	out.Delay = 2 * omnibox.MaxSchedule
 	w.settle(t, out)
 	require.False(t, row(t, s, id).ScheduledAt.After(events[0].CreatedAt.Add(omnibox.MaxSchedule)))
+}
+
+func oldBacksOff(t testing.TB, s System) {
+	written := enqueue(t, s, "a", "a")
+	s.Elapse(t, omnibox.MaxSchedule+time.Hour)
+	w := hire(t, s, config("w1"))
+	for attempts := 1; attempts <= 2; attempts++ {
+		events := w.again(t)
+		require.Equal(t, written[0], events[0].ID)
+		require.False(t, events[0].Suspect)
+		w.settle(t, retry(&events[0]))
+		w.settle(t, all(omnibox.Released, events[1:])...)
+		w.settle(t, retry(&events[0])) // repeated
+		require.Equal(t, attempts, row(t, s, written[0]).Attempts)
+		require.NoError(t, w.Extend(t.Context()))
+		require.Empty(t, w.again(t), "not before its delay is over, nor what is behind it")
+		due, err := w.Due(t.Context(), slots())
+		require.NoError(t, err)
+		require.Empty(t, due)
+		require.NoError(t, w.Release(t.Context()))
+		w.claim(t)
+		require.Empty(t, w.again(t), "a release is not the end of the delay")
+		s.Elapse(t, 2*time.Minute)
+	}
+	w.complete(t, w.again(t)...)
+	require.Equal(t, written[1:], ids(w.again(t)))
 }
