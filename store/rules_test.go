@@ -143,6 +143,26 @@ func TestRowLeasedElsewhereIsPassedOver(t *testing.T) {
 	requireInOrder(t, got)
 }
 
+// A row whose own lease has run out is taken by the owner of its slot, who may end
+// too: the row is not left looking like that of another program, for which
+// everybody would wait.
+func TestARowTakenFromItsWorkflowIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	ids := b.enqueue(t, "a", "a")
+	b.exec(t, "update outbox_events set lease_until = now() - interval '1 second', lease_token = 1, locked_at = now(), locked_by = 'workflow:outbox' where id = $1", [16]byte(ids[0]))
+	s := b.open(t, minute("w1"))
+	c := claim(t, s)
+	events := fetchAll(t, c, 10)
+	require.Equal(t, ids, idsOf(events))
+	require.NoError(t, c.Mark(t.Context(), []*omnibox.Event{&events[0]}))
+	b.expire(t) // its worker is killed
+	owners, err := s.ForeignOwners(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, owners)
+	require.Equal(t, ids, idsOf(fetchAll(t, claim(t, b.open(t, minute("w2"))), 10)))
+}
+
 // trap: 5
 func TestFetchSortsWhateverTheHeap(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,10 @@
 -- Locks: the rows.
 -- Index: primary key.
 update {{table}} t
-set fetches = t.fetches + 1, lease_until = case when @slots then null else t.lease_until end
+set fetches = t.fetches + 1,
+	lease_until = case when not @slots then t.lease_until end,
+	locked_at = case when not @slots then t.locked_at end,
+	locked_by = case when not @slots then t.locked_by end
 from unnest(@ids::uuid[], @created_ats::timestamptz[]) o (id, created_at)
 where t.id = o.id and t.created_at = o.created_at and t.status = 'pending'
 returning t.id, t.fetches
