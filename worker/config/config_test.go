@@ -268,3 +268,26 @@ func FuzzParseNeverPanics(f *testing.F) {
 		_, _ = Parse("f", []byte(text), databaseURL)
 	})
 }
+
+// A database has one table of a name, under however many names it goes itself.
+func TestOneDatabaseUnderTwoNamesIsOne(t *testing.T) {
+	t.Parallel()
+	for second, refused := range map[string]bool{
+		"postgres://db/app":                        true,
+		"postgres://other@db/app?pool_max_conns=4": true,
+		"postgres://db/billing":                    false,
+		"postgres://db:5433/app":                   false,
+	} {
+		_, err := Parse("omnibox.yaml", []byte(`
+databases: { main: { url: "postgres://db/app" }, second: { url: "`+second+`" } }
+outboxes:
+  orders: {}
+  returns: { database: second }
+`), []string{"OMNIBOX_KAFKA_BROKERS=localhost:9092"})
+		if !refused {
+			require.NoError(t, err, second)
+			continue
+		}
+		require.ErrorContains(t, err, "outboxes orders and returns share table outbox_events", second)
+	}
+}

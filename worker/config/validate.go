@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -93,12 +95,12 @@ func (v *validator) missing(path, what, name string, have []string, variable str
 }
 
 // shared refuses two pipelines on one table that would take each other's
-// events.
+// events, also where their databases are one under two names.
 func (v *validator) shared(c *Config) {
 	first := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Outboxes)) {
 		o := c.Outboxes[name]
-		table := o.Database + "/" + strings.TrimPrefix(o.Table, "public.")
+		table := place(o.Database, c.Databases[o.Database]) + "/" + strings.TrimPrefix(o.Table, "public.")
 		other, taken := first[table]
 		if !taken {
 			first[table] = name
@@ -111,4 +113,14 @@ func (v *validator) shared(c *Config) {
 			}
 		}
 	}
+}
+
+// place tells databases apart: by server and database where the url says so,
+// whoever connects and how.
+func place(name string, db Database) string {
+	u, err := url.Parse(db.URL.Reveal())
+	if err != nil || u.Host == "" {
+		return cmp.Or(db.URL.Reveal(), name)
+	}
+	return u.Host + u.Path
 }
