@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -248,6 +251,38 @@ func TestBadRowDoesNotStopTheOthers(t *testing.T) {
 	require.ErrorContains(t, err, ids[2].String())
 	require.NotErrorIs(t, err, omnibox.ErrLeaseLost)
 	require.Equal(t, 4, one[int](t, b, "select count(*) from outbox_events where status = 'completed'"))
+}
+
+// A trigger or a constraint of the user's may quote what is in the row.
+func TestWhatTheDatabaseSaysOfARowIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for name, ddl := range map[string]string{
+		"P0001": "execute function quotes()",
+		"45000": "execute function quotes('45000')",
+		"23514": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.enqueue(t, "k")
+			b.exec(t, `create function quotes() returns trigger language plpgsql as $$ begin
+				raise exception 'no: %', new.payload using errcode = coalesce(tg_argv[0], 'P0001'), detail = new.payload, hint = new.payload; end $$`)
+			if ddl == "" {
+				b.exec(t, "alter table outbox_events add constraint never check (status <> 'completed')")
+			} else {
+				b.exec(t, "create trigger quotes before update on outbox_events for each row "+ddl)
+			}
+			s := b.open(t, minute("w1"))
+			err := s.Commit(t.Context(), completed(fetchAll(t, claim(t, s), 10)...))
+			require.ErrorContains(t, err, name)
+			e, ok := errors.AsType[*pgconn.PgError](err)
+			require.True(t, ok)
+			require.NotContains(t, fmt.Sprintf("%v %+v", err, *e), "a: b, c")
+			if ddl == "" {
+				require.ErrorContains(t, err, "constraint never of table outbox_events")
+			}
+		})
+	}
 }
 
 func TestOutageOfTheDatabaseIsOne(t *testing.T) {

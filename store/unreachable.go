@@ -19,7 +19,7 @@ func (s *Store) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s of %s: %w", doing, s.table, err)
+	err = fmt.Errorf("%s of %s: %w", doing, s.table, discreet(err))
 	if isOutage(err) {
 		return omnibox.Unreachable(err)
 	}
@@ -62,7 +62,7 @@ func isOutage(err error) bool {
 // constraint, a value, or a trigger of the user's.
 func isBadRow(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
+	if !ok || isOutage(err) {
 		return false
 	}
 	for _, class := range []string{"22", "23", "44", "54", "P0"} {
@@ -70,5 +70,24 @@ func isBadRow(err error) bool {
 			return true
 		}
 	}
-	return false
+	const raise = "exec_stmt_raise" // of PL/pgSQL, under any code
+	return e.Routine == raise
+}
+
+// discreet leaves out of an error about a row what the server says in words: it
+// may quote the row, and errors get into logs and histories.
+func discreet(err error) error {
+	if !isBadRow(err) {
+		return err
+	}
+	e, _ := errors.AsType[*pgconn.PgError](err)
+	by := "a trigger, or for one of its values"
+	if e.ConstraintName != "" {
+		by = fmt.Sprintf("constraint %s of table %s", e.ConstraintName, e.TableName)
+	}
+	return &pgconn.PgError{
+		Severity: e.Severity, SeverityUnlocalized: e.SeverityUnlocalized, Code: e.Code, Message: "row refused by " + by,
+		SchemaName: e.SchemaName, TableName: e.TableName, ColumnName: e.ColumnName, ConstraintName: e.ConstraintName,
+		File: e.File, Line: e.Line, Routine: e.Routine,
+	}
 }
