@@ -42,7 +42,8 @@ type Wave struct {
 }
 
 // Assign hands due events to workflows of their own: of each key the first, and
-// none that has failed before or is under suspicion. Backlog says that a drain is
+// none that has failed before, was put back by a person while its workflow may
+// still wait for one, or is under suspicion. Backlog says that a drain is
 // needed for what is due: there is too much, or something that only a drain
 // handles. While the pipeline is paused nothing is due.
 func (p *Pipeline) Assign(ctx context.Context, in Wave) (assigned []*omnibox.Event, backlog bool, err error) {
@@ -91,7 +92,7 @@ func firstOfKeys(events []omnibox.Event) (fit []*omnibox.Event, rest bool) {
 		e := &events[i]
 		switch {
 		case seen[e.OrderKey()]:
-		case e.Attempts == 0 && !e.HoldsKey && !e.Suspect && e.Fetches == 0:
+		case e.Attempts == 0 && e.Replays == 0 && !e.HoldsKey && !e.Suspect && e.Fetches == 0:
 			fit = append(fit, e)
 		default:
 			rest = true

@@ -44,7 +44,7 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 		if l.more && time.Since(scanned) < rescanEvery {
 			continue
 		}
-		if !l.more && l.whole && all && time.Since(active) >= d.Linger {
+		if len(l.events) == 0 && !l.more && l.whole && all && time.Since(active) >= d.Linger {
 			d.stop(ended{Calm})
 			return
 		}

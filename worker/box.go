@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/worker"
@@ -35,7 +36,8 @@ type box struct {
 	store  *store.Store
 	relay  *activities.Relay
 	events *activities.Events
-	starts sync.WaitGroup // of event workflows under way
+	plan   atomic.Pointer[activities.Plan] // of event workflows; nil until Temporal has been reached
+	starts sync.WaitGroup                  // of event workflows under way
 }
 
 const (
@@ -74,7 +76,12 @@ func (b *box) run(ctx context.Context) {
 	var scan sync.WaitGroup
 	scan.Go(func() { rows.scan(scanCtx, b.state.database) })
 	defer func() { stopScan(); scan.Wait() }()
-	b.build(rows)
+	alone := b.build(rows)
+	if b.cfg.TemporalDown == "direct" {
+		var direct sync.WaitGroup
+		defer direct.Wait()
+		direct.Go(func() { b.direct(ctx, alone, rows) })
+	}
 	for ctx.Err() == nil {
 		var w worker.Worker
 		fatal := make(chan error, 1)
@@ -156,12 +163,13 @@ func refuseForeign(ctx context.Context, s *store.Store) error {
 	return fmt.Errorf("another relay works on this table (locked_by %q): stop it, or set claim: row", owners[0])
 }
 
-// build puts the pipeline together, and the activities that work with it.
-func (b *box) build(rows *rows) {
+// build puts the pipeline together, and the activities that work with it. It
+// returns the pipeline as it is without Temporal.
+func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 	d := b.worker.brokers[b.cfg.Broker]
 	o := b.worker.options
 	cfg := pipeline.Config{
-		Name: b.name, Fetch: b.store, Commit: b.store, Breaker: d.breaker,
+		Name: b.name, Breaker: d.breaker,
 		Handler:     broker.NewSink(d.publisher, b.converter),
 		Steps:       o.steps[b.name],
 		Finishers:   []pipeline.Finisher{b.metrics.of(b.name)},
@@ -170,17 +178,20 @@ func (b *box) build(rows *rows) {
 		Batch:       b.cfg.Batch, Lease: b.cfg.Lease, Log: b.log,
 	}
 	lane := b.lane()
-	cfg.Lane = lane
-	if strategy := o.fetch[b.name]; strategy != nil {
-		cfg.Fetch = strategy(b.store)
+	strategies := func(s *store.Store) {
+		cfg.Fetch, cfg.Commit, cfg.Lane = s, s, lane
+		if strategy := o.fetch[b.name]; strategy != nil {
+			cfg.Fetch = strategy(s)
+		}
+		if strategy := o.commit[b.name]; strategy != nil {
+			cfg.Commit = strategy(s)
+			cfg.Lane = ownLane{Lane: lane, commit: strategy(lane.Store())}
+		}
 	}
-	if strategy := o.commit[b.name]; strategy != nil {
-		cfg.Commit = strategy(b.store)
-		cfg.Lane = ownLane{Lane: lane, commit: strategy(lane.Store())}
-	}
-	if b.cfg.Lane != laneBatch {
-		cfg.Escalate = b.escalate
-	}
+	strategies(b.store.WithoutEscalation())
+	alone = pipeline.New(cfg)
+	strategies(b.store)
+	cfg.Escalate = b.escalate
 	p := pipeline.New(cfg)
 	b.relay = &activities.Relay{
 		Pipeline: p, Rows: rows, Shards: b.cfg.Shards,
@@ -192,6 +203,7 @@ func (b *box) build(rows *rows) {
 	b.events = &activities.Events{
 		Pipeline: p, Letters: lane, Settled: func(slot int) { rows.watcher.Wake([]int{slot}) },
 	}
+	return alone
 }
 
 // start starts a Temporal worker for the pipeline, and the pollers.
@@ -202,6 +214,8 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	}
 	b.relay.Database = id.String()
 	b.relay.Lane.Plan.Attributes = b.ensureAttributes(ctx)
+	plan := b.relay.Lane.Plan
+	b.plan.Store(&plan)
 	if err := b.ensurePollers(ctx); err != nil {
 		return nil, err
 	}

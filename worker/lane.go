@@ -76,11 +76,12 @@ func (b *box) handOver(p *pipeline.Pipeline) activities.Lane {
 // not wait for them: settling goes on. Where a start fails the lease of the row
 // runs out, and the event is fetched again.
 func (b *box) escalate(ctx context.Context, failed []omnibox.Outcome) {
+	plan := b.plan.Load()
 	for _, o := range failed {
 		in := workflows.EventInput{
 			EventIn:  activities.EventIn{Turn: pipeline.TurnOf(o.Event, time.Now())},
 			Pipeline: b.name,
-			Plan:     b.relay.Lane.Plan,
+			Plan:     *plan,
 			Found: pipeline.Took{
 				Verdict: o.Verdict, Class: o.Class, Error: o.Error, Attempts: o.Attempts, Delay: o.Delay, Parked: o.Verdict == omnibox.Dead,
 			},

@@ -6,7 +6,10 @@ import (
 	"github.com/omnibox-go/omnibox/store"
 )
 
-const phaseRunning = "running"
+const (
+	phaseRunning = "running"
+	phaseAlone   = "relaying without Temporal"
+)
 
 // state is what a box is at, for people and for /readyz.
 type state struct {
@@ -19,6 +22,7 @@ type status struct {
 	phase string
 	err   error
 	ready bool         // it runs, and its database answers
+	alone bool         // it runs without Temporal
 	down  error        // why the database does not
 	store *store.Store // nil until the table has been found
 }
@@ -38,6 +42,13 @@ func (s *state) database(down error) {
 	s.now.down = down
 }
 
+// direct notes whether the worker relays without Temporal.
+func (s *state) direct(alone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.alone = alone
+}
+
 func (s *state) opened(st *store.Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +59,10 @@ func (s *state) get() status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now
-	now.ready = now.phase == phaseRunning && now.down == nil
+	now.ready = (now.phase == phaseRunning || now.alone) && now.down == nil
+	if now.alone {
+		now.phase = phaseAlone
+	}
 	if now.err == nil {
 		now.err = now.down
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/omnibox-go/omnibox/activities"
@@ -23,19 +22,16 @@ func (p *poller) spawn(ctx workflow.Context, turns []pipeline.Turn, plan activit
 		children[i] = workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 			WorkflowID: EventID(p.Prefix, p.Pipeline, turn.ID),
 			// it lives on when the poller continues as new
-			ParentClosePolicy: enums.PARENT_CLOSE_POLICY_ABANDON,
-			// a running one has lost the lease of the row: this one has it
-			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING, //nolint:staticcheck // a child has no conflict policy
+			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 			TypedSearchAttributes: EventAttributes(in),
 			StaticSummary:         EventSummary(in),
 		}), EventWorkflow, in)
 	}
 	for _, child := range children {
 		err := child.GetChildWorkflowExecution().Get(ctx, nil)
-		switch {
-		case err == nil || temporal.IsWorkflowExecutionAlreadyStartedError(err):
+		if err == nil {
 			p.Started++
-		default:
+		} else { // also when an earlier one, which has lost the lease, still runs
 			p.NotStarted++
 			workflow.GetLogger(ctx).Warn("event workflow did not start, its event is fetched again when its lease is over", "error", err)
 		}

@@ -47,32 +47,39 @@ func (p *person) retryNowBefore(ctx workflow.Context, f workflow.Future) (hurrie
 	take := func(c workflow.ReceiveChannel, _ bool) {
 		var s EventSignal
 		for c.ReceiveAsync(&s) {
-			p.by = s.By
+			p.by, hurried = s.By, true
 		}
-		hurried = true
 	}
-	workflow.NewSelector(ctx).AddFuture(f, func(workflow.Future) {}).
-		AddReceive(p.retryNow, take).AddReceive(p.replay, take).Select(ctx)
+	over := false
+	wait := workflow.NewSelector(ctx).AddFuture(f, func(workflow.Future) { over = true }).
+		AddReceive(p.retryNow, take).AddReceive(p.replay, take)
+	for !hurried && !over {
+		wait.Select(ctx)
+	}
 	return hurried
 }
 
-// decision waits for what a person decides of a dead event, for as long as it
-// takes at most. Who wants a retry of a dead event wants it replayed.
+// decision waits for what a person decides of a dead event, for some time at
+// most. Who wants a retry of a dead event wants it replayed.
 func (p *person) decision(ctx workflow.Context, within time.Duration) (d decided, err error) {
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	take := func(signal string) func(workflow.ReceiveChannel, bool) {
 		return func(c workflow.ReceiveChannel, _ bool) {
-			d.signal = signal
-			c.Receive(ctx, &d.EventSignal)
-			p.by = d.By
+			if c.ReceiveAsync(&d.EventSignal) {
+				d.signal, p.by = signal, d.By
+			}
 		}
 	}
-	workflow.NewSelector(ctx).
-		AddFuture(workflow.NewTimerWithOptions(timerCtx, within, workflow.TimerOptions{Summary: "waits for a person"}), func(workflow.Future) {}).
+	over := false
+	timer := workflow.NewTimerWithOptions(timerCtx, within, workflow.TimerOptions{Summary: "waits for a person"})
+	wait := workflow.NewSelector(ctx).
+		AddFuture(timer, func(workflow.Future) { over = true }).
 		AddReceive(p.discard, take(SignalDiscard)).
 		AddReceive(p.replay, take(SignalReplay)).
-		AddReceive(p.retryNow, take(SignalReplay)).
-		Select(ctx)
+		AddReceive(p.retryNow, take(SignalReplay))
+	for d.signal == "" && !over {
+		wait.Select(ctx)
+	}
 	return d, ctx.Err()
 }

@@ -181,6 +181,24 @@ func TestTheLastSignalCounts(t *testing.T) {
 	require.Equal(t, []bool{true, false}, applied)
 }
 
+// A signal that nobody can read must not be taken for another.
+func TestABrokenSignalIsDropped(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	var applied []activities.SetPausedIn
+	env.OnActivity("Fetch", mock.Anything, mock.Anything).After(time.Hour).Return(activities.FetchOut{Gone: true}, nil)
+	env.OnActivity("SetPaused", mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.SetPausedIn) (activities.SetPausedOut, error) {
+			applied = append(applied, in)
+			return activities.SetPausedOut{}, nil
+		})
+	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalPause, "text only") }, time.Minute)
+	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalPause, workflows.PauseSignal{By: "ops"}) }, 2*time.Minute)
+	env.ExecuteWorkflow(workflows.PollerWorkflow, state())
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []activities.SetPausedIn{{Poller: me, Paused: true, By: "ops"}}, applied)
+}
+
 func TestASignalIsAppliedBeforeAPollerEnds(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

@@ -22,8 +22,9 @@ func (p *poller) listen(ctx workflow.Context) *signals {
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			in := s.next(ctx, p)
-			p.Wanted = &in
+			if in, ok := s.next(ctx, p); ok {
+				p.Wanted = &in
+			}
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -43,19 +44,20 @@ type signals struct{ pause, resume workflow.ReceiveChannel }
 
 // next waits for a signal. Of several that have arrived together the last one
 // counts, those of pause after those of resume: when in doubt, nothing is sent.
-func (s *signals) next(ctx workflow.Context, p *poller) activities.SetPausedIn {
-	var in activities.SetPausedIn
+// One whose argument cannot be read is dropped, and logged, by the SDK.
+func (s *signals) next(ctx workflow.Context, p *poller) (in activities.SetPausedIn, ok bool) {
 	take := func(paused bool) func(workflow.ReceiveChannel, bool) {
 		return func(c workflow.ReceiveChannel, _ bool) {
 			var sig PauseSignal
 			for c.ReceiveAsync(&sig) {
 				p.Signals++
+				ok = true
 				in = activities.SetPausedIn{Poller: p.Poller, Paused: paused, By: sig.By, Reason: sig.Reason}
 			}
 		}
 	}
 	workflow.NewSelector(ctx).AddReceive(s.resume, take(false)).AddReceive(s.pause, take(true)).Select(ctx)
-	return in
+	return in, ok
 }
 
 // taken waits until no signal is left that a new run would not get.

@@ -1,0 +1,109 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/omnibox-go/omnibox/activities"
+	"github.com/omnibox-go/omnibox/pipeline"
+)
+
+const (
+	// healthEvery is how often Temporal is asked whether it is there, where
+	// temporal_down is direct.
+	healthEvery = time.Second
+	// handBack is how long the worker goes on by itself when Temporal is back: the
+	// pollers' activities have to be missed before they are started again. Both may
+	// work at once, since slots are leased.
+	handBack = 12 * time.Second
+)
+
+// direct does the work of the batch lane without Temporal while that cannot be
+// reached, under the same leases, and without escalation.
+func (b *box) direct(ctx context.Context, p *pipeline.Pipeline, rows *rows) {
+	for b.awaitTemporal(ctx, false) {
+		b.log.WarnContext(ctx, "Temporal cannot be reached, relaying without it")
+		b.state.direct(true)
+		stop := make(chan struct{})
+		var shards sync.WaitGroup
+		for shard := range b.cfg.Shards {
+			shards.Go(func() { b.relayShard(ctx, p, rows, shard, stop) })
+		}
+		if b.awaitTemporal(ctx, true) {
+			select {
+			case <-time.After(handBack):
+			case <-ctx.Done():
+			}
+		}
+		close(stop)
+		shards.Wait()
+		b.state.direct(false)
+		b.log.InfoContext(ctx, "Temporal is back, its pollers go on")
+	}
+}
+
+// awaitTemporal waits until Temporal answers, or twice in a row does not. It
+// returns false when ctx ended first.
+func (b *box) awaitTemporal(ctx context.Context, wanted bool) bool {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for missed := 0; ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+		err := b.askTemporal(ctx)
+		if missed++; err == nil {
+			missed = 0
+		}
+		if wanted && err == nil || !wanted && missed == 2 {
+			return true
+		}
+	}
+}
+
+func (b *box) askTemporal(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*healthEvery)
+	defer cancel()
+	_, err := b.worker.temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+	return err
+}
+
+// relayShard works for one shard until stop is closed or ctx ends.
+func (b *box) relayShard(ctx context.Context, p *pipeline.Pipeline, rows *rows, shard int, stop chan struct{}) {
+	slots := activities.ShardSlots(shard, b.cfg.Shards)
+	wake := func(ctx context.Context) ([]int, error) { return rows.Wake(ctx, slots) }
+	end := make(chan struct{}) // of this worker, or of the outage
+	go func() {
+		defer close(end)
+		select {
+		case <-stop:
+		case <-ctx.Done():
+		}
+	}()
+	work := context.WithoutCancel(ctx) // what is in hand is settled
+	for {
+		due, err := p.WaitDue(work, pipeline.Wait{
+			Slots: slots, For: longPoll, Stop: end, Due: rows.Due,
+			Wake: func(ctx context.Context) error { _, err := wake(ctx); return err },
+		})
+		if err == nil && due {
+			_, err = p.Drain(work, pipeline.Drain{Slots: slots, Slice: b.cfg.Slice, Linger: linger, Stop: end, Wake: wake})
+		}
+		pause := time.Duration(0)
+		if err != nil {
+			b.log.WarnContext(ctx, "relaying without Temporal, trying again", slog.Any("error", err))
+			pause = retryFirst
+		}
+		select {
+		case <-end:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
