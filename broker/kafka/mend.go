@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -239,7 +240,44 @@ func (p *Publisher) learn(t *topic, meta *sarama.TopicMetadata, now time.Time) b
 			part.leader = nil
 		}
 	}
+	p.shrink(t, len(meta.Partitions), now)
 	return true
+}
+
+// shrink forgets the partitions that a topic does not have any more, because it
+// was deleted and made again with fewer. A broker that has not heard of new ones
+// yet says the same, so it is believed after a few seconds only.
+func (p *Publisher) shrink(t *topic, n int, now time.Time) {
+	if n == 0 || n >= len(t.parts) {
+		t.fewerSince = time.Time{}
+		return
+	}
+	if t.fewerSince.IsZero() {
+		t.fewerSince = now
+	}
+	gone := t.parts[n:]
+	// What is under way has an answer soon. If that is a refusal, the partition
+	// stalls, and we are asked again.
+	if now.Sub(t.fewerSince) < p.patience || slices.ContainsFunc(gone, func(part *partition) bool { return part.flying }) {
+		return
+	}
+	var items []*item
+	for _, part := range gone {
+		if part.batch != nil {
+			part.dissolve()
+		}
+		for _, it := range part.queue {
+			it.part = nil
+			items = append(items, it)
+		}
+		part.queue, part.solo, part.leader, part.stalled = nil, 0, nil, true
+	}
+	// All of a call's records with one key were in one line, before those that
+	// wait for the topic.
+	t.waiting = append(items, t.waiting...)
+	clear(gone)
+	t.parts, t.fewerSince = t.parts[:n], time.Time{}
+	p.log.Warn("kafka topic has fewer partitions than before", slog.String("topic", t.name), slog.Int("partitions", n))
 }
 
 // free lets go what can be sent now: partitions with a leader and a producer

@@ -34,6 +34,7 @@ type topic struct {
 	failures     int
 	lastErr      error
 	missingSince time.Time
+	fewerSince   time.Time // the cluster says that there are fewer partitions than parts
 }
 
 // partition is the line in front of one partition. At most one batch of it is

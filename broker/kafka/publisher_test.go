@@ -99,6 +99,23 @@ func TestADuplicateSequenceIsSuccess(t *testing.T) {
 	requireSent(t, dial(t, kafka.Config{}, f.Brokers()...).Publish(t.Context(), series("t", 10, 3)))
 }
 
+// A topic is deleted and made again with fewer partitions: what waits for those
+// that are gone goes to those that are there, each key in order.
+func TestTopicIsMadeAgainWithFewerPartitions(t *testing.T) {
+	t.Parallel()
+	f := startFake(t, kfake.SeedTopics(3, "shrinks"))
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	requireSent(t, p.Publish(t.Context(), series("shrinks", 60, 30)))
+	require.NoError(t, f.DeleteTopic("shrinks"))
+	require.NoError(t, f.CreateTopic("shrinks", 1, nil))
+	want := series("shrinks", 90, 30)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	requireSent(t, p.Publish(ctx, want[:60]))
+	requireSent(t, p.Publish(ctx, want[60:]))
+	require.Equal(t, byKey(want), byKey(read(t, "shrinks", f.Brokers()...)))
+}
+
 // A resend must be what was sent before, under the same sequence: only then
 // does the broker recognize it.
 func TestAResendIsIdentical(t *testing.T) {
