@@ -75,6 +75,9 @@ var rulings = index([]grounds{
 		sarama.ErrInvalidPrincipalType, sarama.ErrListenerNotFound,
 		sarama.ErrUnsupportedVersion, sarama.ErrInvalidRequest, sarama.ErrInvalidRequiredAcks,
 		sarama.ErrUnsupportedCompressionType,
+		// The time in a record is that of our clock when it is sent, not the
+		// event's: it is wrong by more than the topic allows.
+		sarama.ErrInvalidTimestamp,
 	}},
 	// The broker has forgotten the producer, or an abandoned batch left a gap.
 	{ruling{renew, omnibox.ClassUnreachable}, []sarama.KError{
@@ -84,7 +87,7 @@ var rulings = index([]grounds{
 	// One record of the batch, or the batch as a whole, is not acceptable.
 	{ruling{refused, omnibox.ClassPermanent}, []sarama.KError{
 		sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge, sarama.ErrInvalidRecord,
-		sarama.ErrInvalidTimestamp, sarama.ErrPolicyViolation, sarama.ErrInvalidMessageSize,
+		sarama.ErrPolicyViolation, sarama.ErrInvalidMessageSize,
 	}},
 	// No topic can have this name.
 	{ruling{misdirected, omnibox.ClassPermanent}, []sarama.KError{sarama.ErrInvalidTopic}},

@@ -137,6 +137,23 @@ func TestAResendIsIdentical(t *testing.T) {
 	}
 }
 
+// Records have the time at which they are sent: if our clock is wrong, no event is
+// to blame, and none is counted or dead.
+func TestAWrongClockIsNoFaultOfEvents(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.answerWith(func(int, *kmsg.ProduceRequest) kerror { return kerror(sarama.ErrInvalidTimestamp) })
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for _, err := range p.Publish(ctx, series("t", 3, 3)) {
+		require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(err))
+		require.ErrorIs(t, err, sarama.ErrInvalidTimestamp)
+	}
+	f.answerWith(nil)
+	requireSent(t, p.Publish(t.Context(), series("t", 3, 3)))
+}
+
 // trap: 4
 func TestARefusedBatchIsSentOneByOneAndThenCarefully(t *testing.T) {
 	t.Parallel()
