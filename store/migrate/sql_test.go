@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/store/migrate"
 )
 
@@ -57,6 +59,45 @@ func TestTheSQLFunctionReportsEveryMistake(t *testing.T) {
 		var e *pgconn.PgError
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, "omnibox.enqueue: "+want, e.Message)
+	}
+}
+
+// Both ways in strip the same blanks, so that a key is one key whoever writes it.
+func TestBothWaysInAgreeOnBlanks(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	_, err := migrate.Up(t.Context(), db, migrate.Options{})
+	require.NoError(t, err)
+	const statement = `select omnibox.enqueue('outbox_events', $1, $2, 'e', 'a', gen_random_uuid(), '{"a":1}', jsonb_build_object($3::text, $4::text))`
+	for r := rune(1); r <= 0x3100; r++ {
+		around := string(r) + "x" + string(r)
+		e := omnibox.Event{
+			Topic: around, Key: around, Type: "e", Aggregate: omnibox.Aggregate{Type: "a", ID: uuid.New()}, Payload: map[string]int{"a": 1},
+		}
+		prepared, err := omnibox.Prepare(e)
+		require.NoError(t, err)
+		blank := prepared[0].Key == "x"
+		if !blank && r > 0x200 && r%16 != 0 && !unicode.IsOneOf([]*unicode.RangeTable{unicode.Z, unicode.C}, r) {
+			continue // a sample of the letters
+		}
+		header := "x"
+		if blank {
+			header = around
+		}
+		var id uuid.UUID
+		require.NoError(t, db.QueryRow(t.Context(), statement, around, around, header, header).Scan(&id), "%U", r)
+		var topic, key, headers string
+		require.NoError(t, db.QueryRow(t.Context(), "select topic, partition_key, headers from outbox_events where id = $1", id).Scan(&topic, &key, &headers))
+		require.Equal(t, []string{prepared[0].Topic, prepared[0].Key, `{"x": "x"}`}, []string{topic, key, headers}, "%U", r)
+		if !blank {
+			continue
+		}
+		e.Topic, e.Key = string(r), string(r)
+		require.Error(t, e.Validate())
+		_, err = db.Exec(t.Context(), statement, e.Topic, e.Key, string(r), "v")
+		require.ErrorContains(t, err, "topic: must not be blank; partition_key: must not be blank; headers: has a blank key", "%U", r)
+		_, err = db.Exec(t.Context(), statement, "t", "k", "h", string(r))
+		require.ErrorContains(t, err, "headers: h is blank", "%U", r)
 	}
 }
 

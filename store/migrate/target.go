@@ -39,6 +39,7 @@ var coreScripts = []script{
 	{1, "omnibox", []string{"core/00001_omnibox.sql"}},
 	{2, "enqueue", []string{"core/00002_enqueue.sql"}},
 	{3, "workflows", []string{"core/00003_workflows.sql"}},
+	{4, "blanks", []string{"core/00004_blanks.sql"}},
 }
 
 var tableScripts = []script{

@@ -31,6 +31,7 @@ func TestUpCreatesATable(t *testing.T) {
 		{Target: "core", Version: 1, Name: "omnibox"},
 		{Target: "core", Version: 2, Name: "enqueue"},
 		{Target: "core", Version: 3, Name: "workflows"},
+		{Target: "core", Version: 4, Name: "blanks"},
 		{Target: "public.outbox_events", Version: 1, Name: "table"},
 	}, r.Applied)
 	require.NoError(t, migrate.Check(t.Context(), db, "outbox_events"))
@@ -41,7 +42,7 @@ func TestUpCreatesATable(t *testing.T) {
 	status, err := migrate.Status(t.Context(), db, migrate.Options{Tables: []string{"outbox_events", "more_events"}})
 	require.NoError(t, err)
 	require.Equal(t, []migrate.TargetStatus{
-		{Target: "core", Have: 3, Want: 3}, {Target: "public.outbox_events", Have: 1, Want: 1}, {Target: "public.more_events", Have: 0, Want: 1},
+		{Target: "core", Have: 4, Want: 4}, {Target: "public.outbox_events", Have: 1, Want: 1}, {Target: "public.more_events", Have: 0, Want: 1},
 	}, status)
 }
 
@@ -63,7 +64,7 @@ func TestProcessesMigrateOneAtATime(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Equal(t, 4, applied)
+	require.Equal(t, 5, applied)
 }
 
 func TestANewerSchemaIsLeftAlone(t *testing.T) {
