@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
 )
 
 // ReadForTest is the statement that reads what is due, and its arguments, as
@@ -31,3 +33,13 @@ func (s *Store) SweepForTest() { s.swept.Store(nil) }
 
 // FreeChunkForTest is how many rows one transaction sets free.
 const FreeChunkForTest = freeChunk
+
+// CollectForTest reads rows as a fetch does; waits tells of each whether it is
+// passed over.
+func CollectForTest(rows pgx.Rows) (events []omnibox.Event, waits []bool, err error) {
+	p, err := collect(rows, 1)
+	for _, r := range p.rows {
+		events, waits = append(events, r.Event), append(waits, r.state != rowTaken)
+	}
+	return events, waits, err
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -63,7 +64,7 @@ func collect(rows pgx.Rows, capacity int) (page, error) {
 		var seq *int64
 		var payload, headers []byte
 		err := rows.Scan(&p.paused, &full, &cut, &r.Fence.Slot, &flags,
-			(*[16]byte)(&r.ID), &r.CreatedAt, &seq, &r.Topic, &r.Key, &r.ScheduledAt,
+			(*[16]byte)(&r.ID), (*finite)(&r.CreatedAt), &seq, &r.Topic, &r.Key, (*finite)(&r.ScheduledAt),
 			&r.Type, &r.Aggregate.Type, (*[16]byte)(&r.Aggregate.ID),
 			&payload, &headers, &r.Body,
 			(*optional)(&r.ContentType), (*optional)(&r.SchemaVersion), (*optional)(&r.TraceID),
@@ -73,6 +74,9 @@ func collect(rows pgx.Rows, capacity int) (page, error) {
 			return page{}, err
 		}
 		r.set(flags, seq)
+		if r.CreatedAt.IsZero() && r.state == rowTaken {
+			r.state = rowWaits
+		}
 		if payload != nil {
 			r.Payload = json.RawMessage(compact(payload))
 		}
@@ -99,6 +103,21 @@ type optional string
 // ScanText takes the value of a column.
 func (o *optional) ScanText(v pgtype.Text) error {
 	*o = optional(v.String)
+	return nil
+}
+
+// finite is a time that is zero where the column is infinite, which Postgres 17
+// and later let a row be. A row scheduled at minus infinity is due. One that was
+// created at no time cannot be referred to, and so not be settled: it is passed
+// over, as if it waited. Neither must stop the others.
+type finite time.Time
+
+// ScanTimestamptz takes the value of a column.
+func (f *finite) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*f = finite(time.Time{})
+	if v.InfinityModifier == pgtype.Finite {
+		*f = finite(v.Time)
+	}
 	return nil
 }
 

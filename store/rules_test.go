@@ -253,6 +253,27 @@ func TestBadRowDoesNotStopTheOthers(t *testing.T) {
 	require.Equal(t, 4, one[int](t, b, "select count(*) from outbox_events where status = 'completed'"))
 }
 
+// A row with a time that is none does not stop the others. Only Postgres 17 and
+// later let one be written, hence without a table.
+func TestAnInfiniteTimeIsRead(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	rows, err := b.db.Query(t.Context(), `select false, 0::bigint, 0::bigint, 1::bigint, 0,
+			gen_random_uuid(), created_at, 1::bigint, 't', 'k', scheduled_at, 'e', 'a', gen_random_uuid(),
+			'{"n":1}', null, null::bytea, null, null, null, null, null, null, 6, 0, 0, 0
+		from (values
+			('2026-01-02 03:04:05+00'::timestamptz, '2026-01-02 03:04:05+00'::timestamptz),
+			('2026-01-02 03:04:05+00', '-infinity'), ('2026-01-02 03:04:05+00', 'infinity'), ('-infinity', '2026-01-02 03:04:05+00')
+		) v (created_at, scheduled_at)`)
+	require.NoError(t, err)
+	events, waits, err := store.CollectForTest(rows)
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, false, false, true}, waits, "what cannot be settled is not sent")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	require.True(t, at.Equal(events[0].CreatedAt) && at.Equal(events[0].ScheduledAt))
+	require.True(t, at.Equal(events[1].CreatedAt) && events[1].ScheduledAt.IsZero())
+}
+
 // A trigger or a constraint of the user's may quote what is in the row.
 func TestWhatTheDatabaseSaysOfARowIsNotRepeated(t *testing.T) {
 	t.Parallel()
