@@ -63,8 +63,9 @@ type Config struct {
 	// once; so many are under suspicion after an owner did not finish.
 	// Defaults to 1500.
 	ReadAhead int
-	// MaxFetchBytes bounds the stored size of what one fetch returns.
-	// Defaults to 16 MiB.
+	// MaxFetchBytes bounds the size of what one fetch returns, as it is stored:
+	// Postgres compresses large payloads, and what repeats itself may be ten
+	// times as large in memory. Defaults to 16 MiB.
 	MaxFetchBytes int
 	// Filter leaves out events; only with ClaimRow may other pipelines take
 	// them.

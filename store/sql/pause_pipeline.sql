@@ -1,5 +1,5 @@
--- Pauses a pipeline, if it is not; returns how it is paused now, and whether
--- this did it. Locks the pipeline's row. Index: primary key.
+-- Pauses a pipeline, if it is not; returns how it is paused now. Locks the
+-- pipeline's row. Index: primary key.
 insert into omnibox.pipelines as p (name, table_name, paused_at, paused_by, pause_reason)
 values (@pipeline, @table, clock_timestamp(), @by, nullif(@reason, ''))
 on conflict (name) do update
