@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,17 +17,22 @@ import (
 	"github.com/omnibox-go/omnibox/workflows"
 )
 
-// replay runs a recorded history through w, registered as the poller.
-func replay(t *testing.T, w any, file string) error {
+// replay runs a recorded history through the workflows, of which others take the
+// place if there are any.
+func replay(t *testing.T, file string, others map[string]any) error {
 	t.Helper()
+	all := map[string]any{workflows.PollerWorkflow: workflows.Poller, workflows.EventWorkflow: workflows.Event}
+	maps.Copy(all, others)
 	r := worker.NewWorkflowReplayer()
-	r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: workflows.PollerWorkflow})
+	for name, w := range all {
+		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
+	}
 	return r.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), file)
 }
 
-func histories(t *testing.T) []string {
+func histories(t *testing.T, which string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", "histories", "poller-*.json"))
+	files, err := filepath.Glob(filepath.Join("testdata", "histories", which))
 	require.NoError(t, err)
 	require.NotEmpty(t, files, "run `make record`")
 	return files
@@ -38,38 +44,47 @@ func histories(t *testing.T) []string {
 // trap: T6
 func TestRecordedHistoriesReplay(t *testing.T) {
 	t.Parallel()
-	for _, file := range histories(t) {
+	for _, file := range histories(t, "*.json") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 			t.Parallel()
-			require.NoError(t, replay(t, workflows.Poller, file))
+			require.NoError(t, replay(t, file, nil))
 		})
 	}
 }
 
-// A poller that drains before it fetches must not pass, or the test above
-// could not fail.
+// A poller that drains before it fetches, and an event that is committed before it
+// is published, must not pass, or the test above could not fail.
 func TestSwappedActivitiesDoNotReplay(t *testing.T) {
 	t.Parallel()
-	swapped := func(ctx workflow.Context, _ workflows.PollerState) error {
-		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
-		for _, name := range []string{"Drain", "Fetch"} {
-			if err := workflow.ExecuteActivity(ctx, name, nil).Get(ctx, nil); err != nil {
-				return err
+	inOrder := func(execute func(workflow.Context, string) workflow.Future, names ...string) func(workflow.Context, any) error {
+		return func(ctx workflow.Context, _ any) error {
+			ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+			for _, name := range names {
+				if err := execute(ctx, name).Get(ctx, nil); err != nil {
+					return err
+				}
 			}
+			return nil
 		}
-		return nil
 	}
-	for _, file := range histories(t) {
-		require.ErrorContains(t, replay(t, swapped, file), "TMPRL1100", file)
+	normal := func(ctx workflow.Context, name string) workflow.Future {
+		return workflow.ExecuteActivity(ctx, name, nil)
+	}
+	swapped := map[string]any{
+		workflows.PollerWorkflow: inOrder(normal, "Drain", "Fetch"),
+		workflows.EventWorkflow:  inOrder(normal, "Commit", "Publish"),
+	}
+	for _, file := range histories(t, "*.json") {
+		require.ErrorContains(t, replay(t, file, swapped), "TMPRL1100", file)
 	}
 }
 
 // No history holds anything but references and counters.
 //
-// trap: T3 (the size of a poller's events)
+// trap: T3 (the size of events)
 func TestRecordedEventsAreSmall(t *testing.T) {
 	t.Parallel()
-	for _, file := range histories(t) {
+	for _, file := range histories(t, "*.json") {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		events := strings.Count(string(text), `"eventId"`)

@@ -62,38 +62,73 @@ func run(ctx context.Context, dir string) (err error) {
 	}
 	defer c.Close()
 	for _, s := range scripts() {
-		if there := fileOf(dir, s, 1); exists(there) {
-			fmt.Fprintf(os.Stderr, "kept %s: %s is there\n", s.name, there)
-			continue
+		if err := record(ctx, c, dir, "poller-"+s.name, s.play); err != nil {
+			return err
 		}
-		if err := record(ctx, c, s, dir); err != nil {
-			return fmt.Errorf("record %s: %w", s.name, err)
+	}
+	for _, s := range eventScripts() {
+		if err := record(ctx, c, dir, "event-"+s.name, s.play); err != nil {
+			return err
 		}
-		fmt.Fprintln(os.Stderr, "recorded", s.name)
 	}
 	return nil
 }
 
-// record runs one script to its end and writes the history of every run.
-func record(ctx context.Context, c client.Client, s *script, dir string) error {
+// record plays one script on a worker of its own, unless that was done before.
+func record(ctx context.Context, c client.Client, dir, name string, play func(context.Context, client.Client, worker.Worker) (client.WorkflowRun, error)) error {
+	if there := fileOf(dir, name, 1); exists(there) {
+		fmt.Fprintf(os.Stderr, "kept %s: %s is there\n", name, there)
+		return nil
+	}
 	w := worker.New(c, queue, worker.Options{Identity: "recorder"})
 	w.RegisterWorkflowWithOptions(workflows.Poller, workflow.RegisterOptions{Name: workflows.PollerWorkflow})
+	w.RegisterWorkflowWithOptions(workflows.Event, workflow.RegisterOptions{Name: workflows.EventWorkflow})
+	first, err := play(ctx, c, w)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", name, err)
+	}
+	err = writeRuns(ctx, c, dir, name, first)
+	w.Stop()
+	if err != nil {
+		return fmt.Errorf("record %s: %w", name, err)
+	}
+	fmt.Fprintln(os.Stderr, "recorded", name)
+	return nil
+}
+
+// play starts the poller.
+func (s *script) play(ctx context.Context, c client.Client, w worker.Worker) (client.WorkflowRun, error) {
 	w.RegisterActivityWithOptions(s.Fetch, activity.RegisterOptions{Name: "Fetch"})
 	w.RegisterActivityWithOptions(s.Drain, activity.RegisterOptions{Name: "Drain"})
 	w.RegisterActivityWithOptions(s.SetPaused, activity.RegisterOptions{Name: "SetPaused"})
-	if err := w.Start(); err != nil {
-		return err
-	}
-	defer w.Stop()
+	(&eventScript{}).register(w) // of its children
 	s.client, s.id = c, workflows.PollerID("omnibox", s.name, 0)
-	state := workflows.PollerState{Poller: activities.Poller{Database: "recorded"}, Pipeline: s.name}
-	first, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.id, TaskQueue: queue}, workflows.PollerWorkflow, state)
-	if err != nil {
-		return err
+	if err := w.Start(); err != nil {
+		return nil, err
 	}
+	state := workflows.PollerState{Poller: activities.Poller{Database: "recorded"}, Pipeline: s.name, Prefix: "omnibox"}
+	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.id, TaskQueue: queue}, workflows.PollerWorkflow, state)
+}
+
+// play starts the event's workflow.
+func (s *eventScript) play(ctx context.Context, c client.Client, w worker.Worker) (client.WorkflowRun, error) {
+	s.register(w)
+	s.client, s.id = c, "omnibox/recorded/event/"+s.name
+	if err := w.Start(); err != nil {
+		return nil, err
+	}
+	_, err := s.answer(ctx, "") // what somebody does from outside
+	if err != nil {
+		return nil, err
+	}
+	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.id, TaskQueue: queue}, workflows.EventWorkflow, s.input())
+}
+
+// writeRuns writes the history of every run of a workflow.
+func writeRuns(ctx context.Context, c client.Client, dir, name string, first client.WorkflowRun) error {
 	// run by run, until one does not continue as new
 	for run, id := 1, first.GetRunID(); id != ""; run++ {
-		h, next, err := historyOf(ctx, c, s.id, id)
+		h, next, err := historyOf(ctx, c, first.GetID(), id)
 		if err != nil {
 			return err
 		}
@@ -101,7 +136,7 @@ func record(ctx context.Context, c client.Client, s *script, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := writeNew(fileOf(dir, s, run), append(text, '\n')); err != nil {
+		if err := writeNew(fileOf(dir, name, run), append(text, '\n')); err != nil {
 			return err
 		}
 		id = next
@@ -110,8 +145,8 @@ func record(ctx context.Context, c client.Client, s *script, dir string) error {
 }
 
 // fileOf names the file of the nth run of a script.
-func fileOf(dir string, s *script, run int) string {
-	return filepath.Join(dir, fmt.Sprintf("poller-%s-%d.json", s.name, run))
+func fileOf(dir, name string, run int) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-%d.json", name, run))
 }
 
 func exists(file string) bool {

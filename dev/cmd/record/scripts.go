@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 
 	"github.com/omnibox-go/omnibox/activities"
@@ -26,9 +27,10 @@ type script struct {
 }
 
 type fetch struct {
-	due bool
-	err error
-	do  func(context.Context, *script) error // before it answers
+	due   bool
+	turns int // events that are handed over
+	err   error
+	do    func(context.Context, *script) error // before it answers
 }
 
 type drain struct {
@@ -42,6 +44,7 @@ func scripts() []*script {
 	down := errors.New("connection refused")
 	return []*script{
 		{name: "idle", fetches: make([]fetch, 3)},
+		{name: "children", fetches: []fetch{{turns: 1}, {turns: 3, due: true}}, drains: []drain{calm}},
 		{name: "drain", fetches: []fetch{{due: true}, {}, {due: true}, {due: true}}, drains: []drain{calm, calm, calm}},
 		{
 			name: "unreachable", fetches: []fetch{{due: true}, {due: true}},
@@ -104,7 +107,14 @@ func (s *script) Fetch(ctx context.Context, _ activities.FetchIn) (activities.Fe
 			return activities.FetchOut{}, err
 		}
 	}
-	return activities.FetchOut{Due: next.due, Drain: time.Minute}, next.err
+	out := activities.FetchOut{Due: next.due, Drain: time.Minute}
+	for n := range next.turns {
+		turn := recordedTurn()
+		turn.ID = uuid.NewSHA1(turn.ID, []byte{byte(n)})
+		out.Turns = append(out.Turns, turn)
+		out.Plan = &activities.Plan{Lease: 5000}
+	}
+	return out, next.err
 }
 
 // Drain answers as the script says.
