@@ -32,9 +32,20 @@ import (
 // trap: T3
 func TestPayloadsStayInTheTableAndTheTopic(t *testing.T) {
 	t.Parallel()
+	for _, lane := range []string{"batch", "auto", "workflow"} {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			payloadsStay(t, lane)
+		})
+	}
+}
+
+func payloadsStay(t *testing.T, lane string) {
+	t.Helper()
 	b := newBed(t)
 	namespace := devtest.Namespace(t)
 	b.change = func(cfg *config.Config) { cfg.Temporal.Namespace = namespace }
+	b.inLane(lane)
 	kafkaTopic := newTopic(t, 1)
 	secret := "secret-" + rand.Text()
 	publisher, err := kafka.Dial(kafka.Config{Addresses: devtest.Brokers(t)}, discard)
@@ -127,17 +138,28 @@ func formsOf(secret string) []string {
 	return forms
 }
 
-// describeAll asks again and again what Temporal shows of the pollers: pending
-// activities, their failures and heartbeats, memo and attributes.
+// describeAll asks again and again what Temporal shows of the workflows that run:
+// pending activities, their failures and heartbeats, memo, attributes and details.
 func describeAll(ctx context.Context, c client.Client, b *bed) []byte {
 	var all bytes.Buffer
 	for ctx.Err() == nil {
-		for shard := range 2 {
-			found, err := c.DescribeWorkflowExecution(ctx, b.poller(shard), "")
-			if err != nil {
-				continue
+		ids := []string{b.poller(0), b.poller(1)}
+		if open, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: b.config().Temporal.Namespace, Query: `ExecutionStatus = "Running" and WorkflowType = "omnibox.Event"`,
+		}); err == nil {
+			for _, e := range open.GetExecutions() {
+				ids = append(ids, e.GetExecution().GetWorkflowId())
 			}
-			all.Write(plain(found))
+		}
+		for _, id := range ids {
+			if found, err := c.DescribeWorkflowExecution(ctx, id, ""); err == nil {
+				all.Write(plain(found))
+			}
+			if metadata, err := c.QueryWorkflow(ctx, id, "", "__temporal_workflow_metadata"); err == nil {
+				var text json.RawMessage
+				_ = metadata.Get(&text)
+				all.Write(text)
+			}
 		}
 	}
 	return all.Bytes()
