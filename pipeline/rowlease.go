@@ -26,7 +26,8 @@ func (p *Pipeline) keepLease(ctx context.Context, e *omnibox.Event, deadline tim
 	l := &rowLease{}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.deadline.Store(&deadline)
-	l.wg.Go(func() { p.extendUntil(l, e) }) //nolint:contextcheck // it works in l.ctx, which comes from ctx
+	at := omnibox.Event{ID: e.ID, CreatedAt: e.CreatedAt, Fence: e.Fence} // a step may change e meanwhile
+	l.wg.Go(func() { p.extendUntil(l, &at) })                             //nolint:contextcheck // it works in l.ctx, which comes from ctx
 	return l
 }
 
@@ -42,7 +43,6 @@ func (p *Pipeline) extendUntil(l *rowLease, e *omnibox.Event) {
 	defer tick.Stop()
 	over := time.NewTimer(time.Until(l.until()))
 	defer over.Stop()
-	at := omnibox.Event{ID: e.ID, CreatedAt: e.CreatedAt, Fence: e.Fence} // a step may change e meanwhile
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -52,7 +52,7 @@ func (p *Pipeline) extendUntil(l *rowLease, e *omnibox.Event) {
 			return
 		case <-tick.C:
 		}
-		deadline, err := p.Lane.Extend(l.ctx, &at)
+		deadline, err := p.Lane.Extend(l.ctx, e)
 		switch {
 		case errors.Is(err, omnibox.ErrLeaseLost):
 			l.cancel(err)

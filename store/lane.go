@@ -35,6 +35,13 @@ type LaneConfig struct {
 	InFlight int
 }
 
+// WithoutEscalation is the store with failed events backing off in their rows.
+func (s *Store) WithoutEscalation() *Store {
+	cfg := s.cfg
+	cfg.Escalation = Escalation{}
+	return &Store{db: s.db, cfg: cfg, table: s.table, sql: s.sql}
+}
+
 // Lane opens the workflow lane's side of the table.
 func (s *Store) Lane(cfg LaneConfig) *Lane {
 	rows := &Store{db: s.db, cfg: s.cfg, table: s.table, sql: s.sql}
