@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/worker/config"
 	"github.com/omnibox-go/omnibox/workflows"
 )
 
@@ -22,24 +23,36 @@ type show struct {
 	topic  *topic
 	audit  *audit
 	store  *store.Store
+	limits config.Outbox // the worker's
 
 	replayed, rolledBack []uuid.UUID
+	lanes                lanes
 }
 
 const (
-	firstOrders = 80
-	warmUp      = 20 // of them, while connections are made
+	calmOrders  = 16 // fewer than the budget has workflows for at once
+	calmEvery   = 200 * time.Millisecond
+	moreOrders  = 50
 	ordersEvery = 50 * time.Millisecond
 	burstOrders = 8000
 	// betweenActs is for people who read
-	betweenActs = 1500 * time.Millisecond
+	betweenActs = 1200 * time.Millisecond
 	newCurrency = "CHF" // one that the audit does not know
 )
 
+type act func(context.Context) error
+
 // play runs the acts, with orders arriving all the time.
 func (sh *show) play(ctx context.Context) error {
-	return sh.whileOpen(ctx, ordersEvery, func(ctx context.Context) error {
-		for _, act := range []func(context.Context) error{sh.arrive, sh.rollBack, sh.recover, sh.bury, sh.burst} {
+	if err := sh.whileOpen(ctx, calmEvery, sh.inTurn(sh.arrive)); err != nil {
+		return err
+	}
+	return sh.whileOpen(ctx, ordersEvery, sh.inTurn(sh.hurry, sh.rollBack, sh.burst, sh.recover, sh.bury))
+}
+
+func (sh *show) inTurn(acts ...act) act {
+	return func(ctx context.Context) error {
+		for _, act := range acts {
 			if err := act(ctx); err != nil {
 				return err
 			}
@@ -48,7 +61,7 @@ func (sh *show) play(ctx context.Context) error {
 			}
 		}
 		return nil
-	})
+	}
 }
 
 // breathe gives people time to read.
@@ -66,7 +79,7 @@ func (sh *show) breathe(ctx context.Context) error {
 
 // whileOpen runs f while the shop gets orders and the live numbers are shown.
 // An error of the shop ends f.
-func (sh *show) whileOpen(ctx context.Context, every time.Duration, f func(context.Context) error) error {
+func (sh *show) whileOpen(ctx context.Context, every time.Duration, f act) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{}, 2)
 	go func() {
@@ -121,31 +134,65 @@ func (sh *show) numbers(ctx context.Context) string {
 	return strings.Join(parts, "   ")
 }
 
-// arrive shows the ordinary case.
+// arrive shows the workflow lane.
 func (sh *show) arrive(ctx context.Context) error {
-	sh.screen.title("1. Orders arrive")
-	sh.screen.say("An order and its event are written in one transaction, %d orders a second.", time.Second/ordersEvery)
-	if err := sh.topic.awaitCount(ctx, firstOrders); err != nil {
+	sh.screen.title("1. A few orders arrive: the workflow lane")
+	sh.screen.say("An order and its event are written in one transaction, %d orders a second.", time.Second/calmEvery)
+	if err := sh.topic.awaitCount(ctx, calmOrders); err != nil {
 		return err
 	}
-	all := sh.topic.all()
-	var took []time.Duration
-	customers := map[string]bool{}
-	for i, d := range all {
-		customers[d.customer] = true
-		if i >= warmUp {
-			took = append(took, d.took)
+	arrived := sh.topic.all()
+	one, length := uuid.Nil, int64(0)
+	for _, d := range arrived {
+		info, err := sh.stack.eventWorkflow(ctx, d.order)
+		if err != nil {
+			return err
+		}
+		if info == nil {
+			continue
+		}
+		sh.lanes.calm++
+		if closed := info.GetCloseTime() != nil; closed && one == uuid.Nil {
+			one, length = d.order, info.GetHistoryLength()
 		}
 	}
+	sh.lanes.calmOrders = len(arrived)
+	sh.screen.good("%d orders have been read from Kafka; %d had a workflow of their own", len(arrived), sh.lanes.calm)
+	sh.tellLatency(arrived)
+	if one != uuid.Nil {
+		sh.screen.say("One of these workflows, with %d events in its history:", length)
+		sh.stack.showWorkflow(sh.stack.eventID(one))
+	}
+	return nil
+}
+
+func (sh *show) tellLatency(of []delivery) {
+	took := make([]time.Duration, len(of))
+	for i, d := range of {
+		took[i] = d.took
+	}
 	slices.Sort(took)
-	sh.screen.good("%d orders of %d customers have been read from Kafka; of the last %d", len(all), len(customers), len(took))
 	sh.screen.say("half came within %s of being placed, nine in ten within %s", ms(took[len(took)/2]), ms(took[len(took)*9/10]))
+}
+
+// hurry shows traffic that the budget has no workflows for.
+func (sh *show) hurry(ctx context.Context) error {
+	sh.screen.title("2. More orders arrive: the batch lane")
+	sh.screen.say("Now %d orders a second. The budget is %d workflows a minute, %d at once:", time.Second/ordersEvery, sh.limits.WorkflowBudget, sh.bucket())
+	sh.screen.say("when it is spent, events are sent and settled in batches.")
+	before := sh.topic.count()
+	if err := sh.topic.awaitCount(ctx, before+moreOrders); err != nil {
+		return err
+	}
+	came := sh.topic.all()
+	sh.screen.good("%d orders have been read from Kafka; of the last %d", len(came), moreOrders/2)
+	sh.tellLatency(came[len(came)-moreOrders/2:])
 	return nil
 }
 
 // rollBack shows a transaction that fails after its event was written.
 func (sh *show) rollBack(ctx context.Context) error {
-	sh.screen.title("2. A payment is declined")
+	sh.screen.title("3. A payment is declined")
 	sh.screen.say("Order and event are written already; the transaction rolls back.")
 	p := sh.shop.buy(sh.shop.customer(0))
 	if err := sh.shop.place(ctx, p, true); !errors.Is(err, errDeclined) {
@@ -156,95 +203,18 @@ func (sh *show) rollBack(ctx context.Context) error {
 	return nil
 }
 
-// recover shows a failure that goes away.
-func (sh *show) recover(ctx context.Context) error {
-	customer := sh.shop.customer(6)
-	sh.screen.title("3. The audit step is busy, twice, for one order of " + customer)
-	sh.screen.say("It is tried again, 0.5 to 2 s later. The customer's next order waits for it,")
-	sh.screen.say("the orders of others do not.")
-	failing, next := sh.shop.buy(customer), sh.shop.buy(customer)
-	sh.audit.failFor(failing.orders[0], 2)
-	placed, before := time.Now(), sh.topic.count()
-	if err := sh.shop.place(ctx, failing, false); err != nil {
-		return err
-	}
-	if err := sh.shop.place(ctx, next, false); err != nil {
-		return err
-	}
-	if err := sh.topic.await(ctx, failing.orders[0]); err != nil {
-		return err
-	}
-	took, others := time.Since(placed), sh.topic.count()-before-1
-	if err := sh.topic.await(ctx, next.orders[0]); err != nil {
-		return err
-	}
-	sh.screen.good("delivered at the third attempt, after %.1f s, then the customer's next one;", took.Seconds())
-	sh.screen.say("%d orders of others went by in the meantime", others)
-	return nil
-}
-
-// bury shows an event that can never be delivered, and its replay.
-func (sh *show) bury(ctx context.Context) error {
-	customer := sh.shop.customer(10)
-	sh.screen.title("4. An order that the audit step refuses")
-	sh.screen.say("%s pays in %s, which the step does not know: a bug.", customer, newCurrency)
-	bad := sh.shop.buy(customer)
-	bad.currency = newCurrency
-	letter, err := sh.kill(ctx, bad)
-	if err != nil {
-		return err
-	}
-	next := sh.shop.buy(customer)
-	if err := sh.shop.place(ctx, next, false); err != nil {
-		return err
-	}
-	if err := sh.topic.await(ctx, next.orders...); err != nil {
-		return err
-	}
-	sh.showLetter(letter)
-	sh.tellHowToReplay(letter)
-	sh.audit.learn(newCurrency)
-	sh.screen.say("The bug is mended now, and the event is put back:")
-	// someone may have been faster, in a second terminal
-	if _, err := sh.store.Replay(ctx, store.ReplayParams{IDs: []store.DeadID{{Event: letter.EventID}}, By: "demo"}); err != nil {
-		return err
-	}
-	if err := sh.topic.await(ctx, bad.orders...); err != nil {
-		return err
-	}
-	sh.replayed = append(sh.replayed, bad.orders...)
-	sh.screen.good("replayed and delivered")
-	return nil
-}
-
-// kill places an order that is refused, and waits for its dead letter.
-func (sh *show) kill(ctx context.Context, p purchase) (store.DeadLetter, error) {
-	if err := sh.shop.place(ctx, p, false); err != nil {
-		return store.DeadLetter{}, err
-	}
-	var letter store.DeadLetter
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
-		page, err := sh.store.ListDead(ctx, store.ListDeadParams{Filter: store.DeadFilter{State: store.DeadOpen}, Limit: 1})
-		if err != nil || len(page.Letters) == 0 {
-			return false, err
-		}
-		letter = page.Letters[0]
-		return true, nil
-	})
-	if err != nil {
-		return letter, fmt.Errorf("wait for the dead letter: %w", err)
-	}
-	return letter, nil
-}
-
 // burst shows a pause, a backlog, and how fast it goes away.
 func (sh *show) burst(ctx context.Context) error {
-	sh.screen.title("5. Pause, a burst of orders, resume")
+	sh.screen.title("4. Pause, a burst of orders, resume")
 	if err := sh.setPaused(ctx, workflows.SignalPause, true); err != nil {
 		return err
 	}
 	sh.screen.good("paused, by a signal to a poller; orders go on being written")
 	if err := sh.breathe(ctx); err != nil {
+		return err
+	}
+	before, err := sh.stack.started(ctx)
+	if err != nil {
 		return err
 	}
 	began := time.Now()
@@ -261,15 +231,21 @@ func (sh *show) burst(ctx context.Context) error {
 	if err := sh.breathe(ctx); err != nil {
 		return err
 	}
-	began = time.Now()
+	resumed := time.Now()
 	if err := sh.setPaused(ctx, workflows.SignalResume, false); err != nil {
 		return err
 	}
 	if err := sh.topic.await(ctx, orders...); err != nil {
 		return err
 	}
-	took = time.Since(began)
+	took = time.Since(resumed)
 	sh.screen.good("resumed; all in Kafka %.1f s after the signal: %s events a second", took.Seconds(), count(int(float64(len(orders))/took.Seconds())))
+	after, err := sh.stack.started(ctx)
+	if err != nil {
+		return err
+	}
+	sh.lanes.burst, sh.lanes.allowed = after-before, sh.allowed(time.Since(began))
+	sh.screen.say("The burst has added %d event workflows; the budget would have allowed %d.", sh.lanes.burst, sh.lanes.allowed)
 	return nil
 }
 

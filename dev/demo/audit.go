@@ -39,8 +39,8 @@ func newAudit() *audit {
 // Spec names the step; its name is in errors and in the dead letter.
 func (a *audit) Spec() pipeline.Spec { return pipeline.Spec{Name: "audit", Timeout: 2 * time.Second} }
 
-// Run notes an order. A busy service is worth another attempt; an order that
-// cannot be understood is not.
+// Run notes an order. A busy service is worth another attempt, and so is a missing
+// rule, which somebody may add; an order that cannot be read is not.
 func (a *audit) Run(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
 	var o orderPlaced
 	if err := json.Unmarshal(e.Payload.(json.RawMessage), &o); err != nil {
@@ -53,7 +53,7 @@ func (a *audit) Run(_ context.Context, e *omnibox.Event) (pipeline.Result, error
 		return pipeline.Next, errBusy
 	}
 	if !a.currencies[o.Currency] {
-		return pipeline.Next, omnibox.Permanent(errNoRule)
+		return pipeline.Next, errNoRule
 	}
 	a.noted[o.Order] = true
 	return pipeline.Next, nil

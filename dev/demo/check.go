@@ -33,6 +33,14 @@ type evidence struct {
 	replayed   []uuid.UUID
 	rolledBack []uuid.UUID
 	noted      int // orders that the audit step has let pass
+	lanes
+}
+
+// lanes is what Temporal knows of the ways that orders took.
+type lanes struct {
+	calm, calmOrders  int // workflows in calm traffic, of so many orders
+	burst, allowed    int // workflows that a burst has added, and how many the budget allows
+	failed, escalated int // orders that failed, and that got a workflow because of it
 }
 
 // findings are what the evidence shows.
@@ -117,6 +125,9 @@ func (f findings) promises(e evidence) []promise {
 		{f.disorder == 0, orElse(f.disorder, fmt.Sprintf("in order for each of %d customers", f.customers), "%s delivered behind a later order of the customer")},
 		{f.strays == 0 && f.leftovers == 0, fmt.Sprintf("%d rolled back, %s", len(e.rolledBack), orElse(f.strays+f.leftovers, "neither order nor event of it", "%s orders or events that should not be"))},
 		{len(e.replayed) > 0 && f.missingReplays == 0, fmt.Sprintf("%d dead letter replayed, %s", len(e.replayed), orElse(f.missingReplays, "then delivered", "%s never delivered"))},
+		{e.calm > 0, fmt.Sprintf("%d of %d orders in calm traffic had a workflow of their own", e.calm, e.calmOrders)},
+		{e.burst <= e.allowed, fmt.Sprintf("the burst has added %d workflows, %s", e.burst, orElse(max(0, e.burst-e.allowed), "within the budget", "%s too many"))},
+		{e.failed > 0 && e.failed == e.escalated, fmt.Sprintf("%d orders failed, %s", e.failed, orElse(e.failed-e.escalated, "each got a workflow of its own then", "%s of them got no workflow then"))},
 		{true, fmt.Sprintf("%s duplicates (delivery is at least once)", count(f.duplicates))},
 	}
 }

@@ -26,6 +26,7 @@ func sound() evidence {
 	e.deliveries = append(e.deliveries[1:], e.deliveries[0])
 	e.rolledBack = []uuid.UUID{uuid.New()}
 	e.noted = len(e.ledger)
+	e.lanes = lanes{calm: 4, calmOrders: 4, burst: 3, allowed: 3, failed: 2, escalated: 2}
 	return e
 }
 
@@ -90,9 +91,25 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			func(e *evidence) { e.noted-- },
 			[]string{"1 more orders than the audit step has seen"},
 		},
+		"no workflows in calm traffic": {
+			func(e *evidence) { e.calm = 0 },
+			[]string{"0 of 4 orders in calm traffic had a workflow of their own"},
+		},
+		"a burst of workflows": {
+			func(e *evidence) { e.burst = 10 },
+			[]string{"the burst has added 10 workflows, 7 too many"},
+		},
+		"a failed order without a workflow": {
+			func(e *evidence) { e.escalated-- },
+			[]string{"2 orders failed, 1 of them got no workflow then"},
+		},
 		"nothing at all": {
 			func(e *evidence) { *e = evidence{} },
-			[]string{"0 orders written, each with one event, all settled", "0 dead letter replayed, then delivered"},
+			[]string{
+				"0 orders written, each with one event, all settled", "0 dead letter replayed, then delivered",
+				"0 of 0 orders in calm traffic had a workflow of their own",
+				"0 orders failed, each got a workflow of its own then",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

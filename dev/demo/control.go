@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +25,7 @@ const (
 	pipelineName = "outbox" // what it is without a file
 	shards       = 4
 	// retryBase is short, for people who wait for a retry.
-	retryBase = time.Second
+	retryBase = 500 * time.Millisecond
 )
 
 // environment is the whole configuration of the worker.
@@ -53,6 +53,7 @@ func (sh *show) startWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	sh.limits = cfg.Outboxes[pipelineName]
 	w, err := worker.New(cfg, worker.Step(pipelineName, sh.audit), worker.Log(st.log)) //nolint:contextcheck // pools outlive any context
 	if err != nil {
 		return err
@@ -88,20 +89,24 @@ func (s *stack) dialTemporal(ctx context.Context) error {
 		if s.options.TemporalAddress == "" {
 			return nil
 		}
-		return s.endPollers(ctx)
+		return s.endWorkflows(ctx)
 	})
 	return nil
 }
 
-// endPollers ends what would wait for a worker for ever on a server that lives
-// longer than the demo.
-func (s *stack) endPollers(ctx context.Context) error {
+// endWorkflows ends what would wait for a worker, or a person, on a server that
+// lives longer than the demo.
+func (s *stack) endWorkflows(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closing)
 	defer cancel()
-	var errs []error
+	ids := slices.Clone(s.escalated)
 	for shard := range shards {
-		err := s.client.TerminateWorkflow(ctx, workflows.PollerID(s.prefix, pipelineName, shard), "", "end of the demo")
-		if _, none := errors.AsType[*serviceerror.NotFound](err); !none { // not started yet
+		ids = append(ids, workflows.PollerID(s.prefix, pipelineName, shard))
+	}
+	var errs []error
+	for _, id := range ids {
+		err := s.client.TerminateWorkflow(ctx, id, "", "end of the demo")
+		if _, none := errors.AsType[*serviceerror.NotFound](err); !none { // not started yet, or ended
 			errs = append(errs, err)
 		}
 	}
@@ -122,12 +127,8 @@ func (s *stack) signal(ctx context.Context, name string) error {
 func (s *stack) tellWhereToLook(metricsPort int) {
 	id := workflows.PollerID(s.prefix, pipelineName, 0)
 	s.screen.print("")
-	if ui := s.temporal.UIAddress(); ui != "" {
-		s.screen.say("A poller in Temporal's UI, and the worker's metrics:")
-		s.screen.command(ui + "/namespaces/default/workflows/" + url.PathEscape(id))
-	} else {
-		s.screen.say("A poller is the workflow %s; the worker's metrics:", id)
-	}
+	s.screen.say("A poller in Temporal, and the worker's metrics:")
+	s.showWorkflow(id)
 	s.screen.command(fmt.Sprintf("http://127.0.0.1:%d/metrics", metricsPort))
 }
 

@@ -33,15 +33,25 @@ func TestDemoEndsWithEveryPromiseKept(t *testing.T) {
 	require.NoError(t, Run(t.Context(), options(t, &out)), &out)
 	text := out.String()
 	for _, want := range []string{
+		"had a workflow of their own",
+		"events in its history",
+		"/outbox/event/",
 		"rolled back",
+		"event workflows; the budget would have allowed",
+		"escalated; its workflow:",
 		"delivered at the third attempt",
 		"step audit: the audit has no rule for this kind of money",
 		"go run ./cmd/omnibox dead replay 1",
-		"replayed and delivered",
+		"attempt 3 of 4 has failed",
+		"dead after 4 attempts, and parked",
+		"--name replay",
+		"replayed by demo, and delivered",
 		"paused, by a signal",
 		"events a second",
 		"none lost",
 		"in order for each of 30 customers",
+		"within the budget",
+		"2 orders failed, each got a workflow of its own then",
 		"0 duplicates",
 		"Every promise was kept.",
 	} {
@@ -81,7 +91,7 @@ func (c *cancelAt) Write(p []byte) (int, error) {
 
 func TestDemoCanBeInterrupted(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"Starting", "Tables", "3. The audit", "paused"} {
+	for _, at := range []string{"Starting", "Tables", "paused", "escalated"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
@@ -100,7 +110,7 @@ func TestDemoStaysUntilItIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := options(t, nil)
-	out := &cancelAt{text: "omnibox resume", cancel: cancel}
+	out := &cancelAt{text: "ask its workflow", cancel: cancel}
 	o.Out, o.Stay = out, true
 	require.NoError(t, Run(ctx, o), out)
 	require.Contains(t, out.String(), "dead replay 2")

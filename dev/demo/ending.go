@@ -28,8 +28,6 @@ func (sh *show) summarize(ctx context.Context) (held bool, err error) {
 		held = false
 		sh.screen.bad("%s", p.text)
 	}
-	sh.screen.say("Every event took the batch lane: Temporal runs a poller for each shard,")
-	sh.screen.say("and nothing for each event.")
 	return held, nil
 }
 
@@ -37,7 +35,7 @@ func (sh *show) summarize(ctx context.Context) (held bool, err error) {
 func (sh *show) gather(ctx context.Context) (e evidence, f findings, err error) {
 	deadline := time.Now().Add(settling)
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		e = evidence{deliveries: sh.topic.all(), replayed: sh.replayed, rolledBack: sh.rolledBack, noted: sh.audit.count()}
+		e = evidence{deliveries: sh.topic.all(), replayed: sh.replayed, rolledBack: sh.rolledBack, noted: sh.audit.count(), lanes: sh.lanes}
 		if e.ledger, err = sh.shop.ledger(ctx); err != nil {
 			return false, err
 		}
@@ -62,9 +60,11 @@ func (sh *show) stay(ctx context.Context) error {
 		}
 		sh.audit.learn(odd.currency)
 		sh.screen.title("Still open, with two orders a second. Ctrl-C ends it.")
-		sh.screen.say("An order in %s was refused just now, and the step mended. To replay it", odd.currency)
+		sh.screen.say("An order in %s has died just now, and the step was mended. To replay it", odd.currency)
 		sh.screen.say("yourself, in a second terminal, in this folder:")
 		sh.commands("status", "dead list", fmt.Sprintf("dead replay %d", letter.ID), "pause", "resume")
+		sh.screen.say("Or ask its workflow to do it:")
+		sh.signalCommand(letter)
 		<-ctx.Done()
 		return nil
 	})
@@ -72,7 +72,8 @@ func (sh *show) stay(ctx context.Context) error {
 
 // showLetter shows a dead letter, in the main as the command line does.
 func (sh *show) showLetter(l store.DeadLetter) {
-	sh.screen.good("dead after %d attempt, and visible; later orders of the customer go on:", l.Attempts)
+	sh.screen.good("dead after %d attempts, and parked: its workflow waits for a person;", l.Attempts)
+	sh.screen.say("later orders of the customer go on")
 	sh.screen.say("  Dead letter %d of pipeline %s: %s", l.ID, l.Pipeline, l.State)
 	for _, field := range [][2]string{
 		{"event", l.EventID.String()},
@@ -90,6 +91,15 @@ func (sh *show) showLetter(l store.DeadLetter) {
 func (sh *show) tellHowToReplay(l store.DeadLetter) {
 	sh.screen.say("How a person looks at it, and puts it back:")
 	sh.commands(fmt.Sprintf("dead show %d", l.ID), fmt.Sprintf("dead replay %d", l.ID))
+	sh.screen.say("Or, in the UI or with Temporal's own command, by a signal to the workflow:")
+	sh.signalCommand(l)
+}
+
+// signalCommand shows how Temporal's command asks for a replay.
+func (sh *show) signalCommand(l store.DeadLetter) {
+	sh.screen.command("temporal workflow signal --address " + sh.stack.temporal.Address() + ` --name replay \`)
+	sh.screen.command(`  --input '{"by":"you"}' \`)
+	sh.screen.command("  -w " + sh.stack.eventID(l.EventID))
 }
 
 // commands shows commands of the command line for another terminal. Passwords of

@@ -56,6 +56,9 @@ type purchase struct {
 	orders   []uuid.UUID // their ids, in order
 }
 
+// maxAttempts is few, for people who wait for an event to be dead.
+const maxAttempts = 4
+
 // errDeclined ends a transaction after everything was written.
 var errDeclined = errors.New("payment declined")
 
@@ -80,7 +83,8 @@ func (s *shop) place(ctx context.Context, p purchase, declined bool) error {
 		for i, id := range p.orders {
 			numbers[i], cents[i] = last-len(p.orders)+1+i, 100+rand.IntN(20_000)
 			events[i] = omnibox.Event{
-				Topic: s.topic, Key: p.customer, Type: "order.placed", SchemaVersion: "1",
+				ID:    id, // the event of an order is found by its number
+				Topic: s.topic, Key: p.customer, Type: "order.placed", SchemaVersion: "1", MaxAttempts: maxAttempts,
 				Aggregate: omnibox.Aggregate{Type: "order", ID: id},
 				Payload:   orderPlaced{Order: id, Number: numbers[i], Cents: cents[i], Currency: p.currency, PlacedAt: placed},
 			}
@@ -149,6 +153,15 @@ func (s *shop) burst(ctx context.Context, n int) ([]uuid.UUID, error) {
 	}
 	wg.Wait()
 	return all, errors.Join(errs...)
+}
+
+// attempts is how often the event of an order has failed, and its status.
+func (s *shop) attempts(ctx context.Context, order uuid.UUID) (n int, status omnibox.Status, err error) {
+	err = s.db.QueryRow(ctx, statement("read_attempts"), pgx.StrictNamedArgs{"id": order}).Scan(&n, &status)
+	if err != nil {
+		return 0, "", fmt.Errorf("read attempts: %w", err)
+	}
+	return n, status, nil
 }
 
 // ledger is every order that the service has, from its own table.

@@ -34,6 +34,8 @@ type stack struct {
 	topic       *topic
 	log         *slog.Logger
 
+	escalated []string // ids of workflows
+
 	mu      sync.Mutex
 	closers []func(context.Context) error
 }
