@@ -98,7 +98,7 @@ func Skip(reason string) error { return &SkipError{Reason: reason} }
 func ClassOf(err error) Class {
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
 		switch e.Class {
-		case ClassUnreachable, ClassPermanent, ClassCancelled, ClassPoison:
+		case ClassUnreachable, ClassTransient, ClassPermanent, ClassCancelled, ClassPoison:
 			return e.Class
 		default: // none, or one that nobody knows: no reason to be dead at once
 			return ClassTransient

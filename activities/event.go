@@ -21,6 +21,12 @@ type Events struct {
 	Settled func(slot int)
 }
 
+// Turn is what a workflow knows of its event.
+type Turn = pipeline.Turn
+
+// Took is what a part of the work on an event came to.
+type Took = pipeline.Took
+
 // Letters is what a person's signals ask of the table.
 type Letters interface {
 	// Replay puts a dead event back, leased to its workflow.

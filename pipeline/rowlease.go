@@ -15,20 +15,20 @@ import (
 
 // rowLease is the lease of one event while it is being worked on.
 type rowLease struct {
-	ctx      context.Context // ends with the lease, of errLeaseOver or ErrLeaseLost
 	cancel   context.CancelCauseFunc
 	deadline atomic.Pointer[time.Time]
 	wg       sync.WaitGroup
 }
 
-// keepLease extends a lease at a third of it until stop is called.
-func (p *Pipeline) keepLease(ctx context.Context, e *omnibox.Event, deadline time.Time) *rowLease {
+// keepLease extends a lease at a third of it until stop is called. The context
+// ends with the lease, of errLeaseOver or ErrLeaseLost.
+func (p *Pipeline) keepLease(ctx context.Context, e *omnibox.Event, deadline time.Time) (context.Context, *rowLease) {
 	l := &rowLease{}
-	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	ctx, l.cancel = context.WithCancelCause(ctx)
 	l.deadline.Store(&deadline)
 	at := omnibox.Event{ID: e.ID, CreatedAt: e.CreatedAt, Fence: e.Fence} // a step may change e meanwhile
-	l.wg.Go(func() { p.extendUntil(l, &at) })                             //nolint:contextcheck // it works in l.ctx, which comes from ctx
-	return l
+	l.wg.Go(func() { p.extendUntil(ctx, l, &at) })
+	return ctx, l
 }
 
 func (l *rowLease) until() time.Time { return *l.deadline.Load() }
@@ -38,28 +38,28 @@ func (l *rowLease) stop() {
 	l.wg.Wait()
 }
 
-func (p *Pipeline) extendUntil(l *rowLease, e *omnibox.Event) {
+func (p *Pipeline) extendUntil(ctx context.Context, l *rowLease, e *omnibox.Event) {
 	tick := time.NewTicker(p.Lease / 3)
 	defer tick.Stop()
 	over := time.NewTimer(time.Until(l.until()))
 	defer over.Stop()
 	for {
 		select {
-		case <-l.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-over.C:
 			l.cancel(errLeaseOver)
 			return
 		case <-tick.C:
 		}
-		deadline, err := p.Lane.Extend(l.ctx, e)
+		deadline, err := p.Lane.Extend(ctx, e)
 		switch {
 		case errors.Is(err, omnibox.ErrLeaseLost):
 			l.cancel(err)
 			return
 		case err != nil:
-			if l.ctx.Err() == nil { // the lease ends by itself if this goes on
-				p.Log.WarnContext(l.ctx, "extend lease", slog.Any("error", err))
+			if ctx.Err() == nil { // the lease ends by itself if this goes on
+				p.Log.WarnContext(ctx, "extend lease", slog.Any("error", err))
 			}
 		default:
 			l.deadline.Store(&deadline)

@@ -94,7 +94,7 @@ func (b *box) startEvent(ctx context.Context, in workflows.EventInput) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options := client.StartWorkflowOptions{
-		ID:        workflows.EventID(b.worker.cfg.Temporal.IDPrefix, b.name, in.Turn.ID),
+		ID:        workflows.EventID(b.worker.cfg.Temporal.IDPrefix, b.name, in.Turn.ID.String()),
 		TaskQueue: b.queue(),
 		// one that still runs has lost the lease of the row: this one has it
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,

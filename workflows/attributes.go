@@ -54,14 +54,13 @@ func EventAttributes(in EventInput) temporal.SearchAttributes {
 }
 
 func statusOf(took Took) string {
-	switch took.Verdict {
-	case omnibox.Retry:
+	if took.Verdict == omnibox.Retry {
 		return StatusRetrying
-	case omnibox.Dead:
-		return StatusParked
-	default:
-		return StatusDelivering
 	}
+	if took.Verdict == omnibox.Dead {
+		return StatusParked
+	}
+	return StatusDelivering
 }
 
 // upsert tells the search attributes of a failure.

@@ -7,20 +7,19 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/omnibox-go/omnibox/activities"
-	"github.com/omnibox-go/omnibox/pipeline"
 )
 
 // spawn starts a workflow for each event that a fetch has handed over, and waits
 // until all have started: a child that its parent has only asked for is never
 // started when the parent ends. What cannot be started is not waited for; the
 // lease of its row runs out, and it is fetched again.
-func (p *poller) spawn(ctx workflow.Context, turns []pipeline.Turn, plan activities.Plan) {
+func (p *poller) spawn(ctx workflow.Context, turns []activities.Turn, plan activities.Plan) {
 	p.spawned += len(turns)
 	children := make([]workflow.ChildWorkflowFuture, len(turns))
 	for i, turn := range turns {
 		in := EventInput{EventIn: activities.EventIn{Turn: turn}, Pipeline: p.Pipeline, Plan: plan}
 		children[i] = workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-			WorkflowID: EventID(p.Prefix, p.Pipeline, turn.ID),
+			WorkflowID: EventID(p.Prefix, p.Pipeline, turn.ID.String()),
 			// it lives on when the poller continues as new
 			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 			TypedSearchAttributes: EventAttributes(in),

@@ -31,7 +31,9 @@ func TestChildrenThatDoNotStartAreLeftToTheirLeases(t *testing.T) {
 	env.OnWorkflow(workflows.EventWorkflow, mock.Anything, mock.MatchedBy(fails)).
 		Return(workflows.EventResult{}, testsuite.ErrMockStartChildWorkflowFailed)
 	env.OnWorkflow(workflows.EventWorkflow, mock.Anything, mock.Anything).
-		Return(func(workflow.Context, workflows.EventInput) (workflows.EventResult, error) { return workflows.EventResult{}, nil })
+		Return(func(workflow.Context, workflows.EventInput) (workflows.EventResult, error) {
+			return workflows.EventResult{}, nil
+		})
 	env.ExecuteWorkflow(workflows.PollerWorkflow, state())
 	require.NoError(t, env.GetWorkflowError())
 	got := query(t, env)

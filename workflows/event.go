@@ -9,11 +9,10 @@ import (
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/activities"
-	"github.com/omnibox-go/omnibox/pipeline"
 )
 
 // Took is what a part of the work on an event came to.
-type Took = pipeline.Took
+type Took = activities.Took
 
 // EventInput is what the workflow of an event starts with.
 type EventInput struct {

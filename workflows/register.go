@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
 
@@ -68,6 +67,6 @@ func PollerID(prefix, pipeline string, shard int) string {
 }
 
 // EventID is the workflow id of an event.
-func EventID(prefix, pipeline string, event uuid.UUID) string {
-	return prefix + "/" + pipeline + "/event/" + event.String()
+func EventID(prefix, pipeline, event string) string {
+	return prefix + "/" + pipeline + "/event/" + event
 }

@@ -30,7 +30,7 @@ func (b *bed) inLane(lane string) {
 func (b *bed) eventID(key string, n int) string {
 	b.t.Helper()
 	id := ask[uuid.UUID](b, "select id from outbox_events where partition_key = $1 and payload->>'n' = $2", key, fmt.Sprint(n))
-	return workflows.EventID(b.prefix, pipelineName, id)
+	return workflows.EventID(b.prefix, pipelineName, id.String())
 }
 
 // historyOf gives the events of a workflow's last run.

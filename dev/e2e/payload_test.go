@@ -56,7 +56,7 @@ func payloadsStay(t *testing.T, lane string) {
 	watching, stop := context.WithCancel(t.Context())
 	seen := make(chan []byte)
 	c := b.temporal()
-	go func() { seen <- describeAll(watching, c, b) }()
+	go func() { seen <- describeAll(watching, c, b, namespace) }()
 	events := []omnibox.Event{}
 	for n := 1; n <= leaks; n++ {
 		e := event(fmt.Sprintf("leak%d", n), n)
@@ -140,12 +140,12 @@ func formsOf(secret string) []string {
 
 // describeAll asks again and again what Temporal shows of the workflows that run:
 // pending activities, their failures and heartbeats, memo, attributes and details.
-func describeAll(ctx context.Context, c client.Client, b *bed) []byte {
+func describeAll(ctx context.Context, c client.Client, b *bed, namespace string) []byte {
 	var all bytes.Buffer
 	for ctx.Err() == nil {
 		ids := []string{b.poller(0), b.poller(1)}
 		if open, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Namespace: b.config().Temporal.Namespace, Query: `ExecutionStatus = "Running" and WorkflowType = "omnibox.Event"`,
+			Namespace: namespace, Query: `ExecutionStatus = "Running" and WorkflowType = "omnibox.Event"`,
 		}); err == nil {
 			for _, e := range open.GetExecutions() {
 				ids = append(ids, e.GetExecution().GetWorkflowId())

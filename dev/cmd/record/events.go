@@ -46,13 +46,13 @@ var (
 	retried = pipeline.Took{
 		Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "refused", Attempts: 1, Delay: 500 * time.Millisecond, Token: 7,
 	}
-	slow   = pipeline.Took{Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "refused", Attempts: 1, Delay: time.Hour, Token: 7}
-	dead   = pipeline.Took{Verdict: omnibox.Dead, Class: omnibox.ClassPermanent, Error: "too large", Attempts: 1}
-	parked = pipeline.Took{Verdict: omnibox.Dead, Class: omnibox.ClassPermanent, Error: "too large", Attempts: 1, Parked: true}
-	gone   = pipeline.Took{Gone: true}
-	again  = temporal.NewApplicationErrorWithOptions("refused", "transient", temporal.ApplicationErrorOptions{NextRetryDelay: 200 * time.Millisecond})
-	later  = temporal.NewApplicationErrorWithOptions("refused", "transient", temporal.ApplicationErrorOptions{NextRetryDelay: time.Hour})
-	down   = errors.New("connection refused")
+	slow    = pipeline.Took{Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "refused", Attempts: 1, Delay: time.Hour, Token: 7}
+	dead    = pipeline.Took{Verdict: omnibox.Dead, Class: omnibox.ClassPermanent, Error: "too large", Attempts: 1}
+	parked  = pipeline.Took{Verdict: omnibox.Dead, Class: omnibox.ClassPermanent, Error: "too large", Attempts: 1, Parked: true}
+	gone    = pipeline.Took{Gone: true}
+	again   = temporal.NewApplicationErrorWithOptions("refused", "transient", temporal.ApplicationErrorOptions{NextRetryDelay: 200 * time.Millisecond})
+	later   = temporal.NewApplicationErrorWithOptions("refused", "transient", temporal.ApplicationErrorOptions{NextRetryDelay: time.Hour})
+	errDown = errors.New("connection refused")
 )
 
 func eventScripts() []*eventScript {
@@ -70,7 +70,7 @@ func eventScripts() []*eventScript {
 		{name: "replayed", park: time.Hour, says: with(says("Publish", answer{took: dead}), "DeadLetter", answer{took: parked, do: signalEvent(workflows.SignalReplay), late: true})},
 		{name: "discarded", found: parked, park: time.Hour, says: says("", answer{do: signalEvent(workflows.SignalDiscard), late: true})},
 		{name: "forgotten", found: parked, park: 300 * time.Millisecond},
-		{name: "database-down", steps: steps[:1], says: says("Publish", answer{err: down}, answer{err: down}, answer{err: down}, answer{took: gone})},
+		{name: "database-down", steps: steps[:1], says: says("Publish", answer{err: errDown}, answer{err: errDown}, answer{err: errDown}, answer{took: gone})},
 	}
 }
 
