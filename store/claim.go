@@ -69,7 +69,7 @@ func (s *Store) filterArgs(args named) named {
 
 // deadline of a lease asked for at the time asked.
 func (s *Store) deadline(asked time.Time) time.Time {
-	return asked.Add(s.cfg.Lease - s.cfg.margin())
+	return asked.Add(s.cfg.Lease - s.cfg.Margin())
 }
 
 // releaseTimeout bounds a release, which also runs when the caller's context

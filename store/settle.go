@@ -162,15 +162,15 @@ func failureArgs(outcomes []omnibox.Outcome) named {
 	args := refArgs(outcomes)
 	texts, classes, attempts := make([]string, len(outcomes)), make([]string, len(outcomes)), make([]int32, len(outcomes))
 	for i, o := range outcomes {
-		texts[i], classes[i], attempts[i] = lastError(o.Error), string(o.Class), int32(o.Attempts)
+		texts[i], classes[i], attempts[i] = LastError(o.Error), string(o.Class), int32(o.Attempts)
 	}
 	args["errors"], args["classes"], args["attempts"] = texts, classes, attempts
 	return args
 }
 
-// lastError makes an error fit for a row: omni-box refuses a blank one and cuts
+// LastError makes an error fit for a row: omni-box refuses a blank one and cuts
 // at the same place; Postgres refuses bytes that are not UTF-8, and NUL.
-func lastError(text string) string {
+func LastError(text string) string {
 	const suffix = "... [TRUNCATED]"
 	text = strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD"))
 	if text == "" {

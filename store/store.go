@@ -92,10 +92,11 @@ type Filter struct {
 	AggregateTypes []string
 }
 
-// margin is the part of a lease in which its owner sends no more.
-func (c Config) margin() time.Duration { return max(c.Lease/5, time.Second) }
+// Margin is the part of a lease in which its owner sends no more.
+func (c Config) Margin() time.Duration { return max(c.Lease/5, time.Second) }
 
-func (c Config) withDefaults() Config {
+// WithDefaults fills in what is zero.
+func (c Config) WithDefaults() Config {
 	def := func(s *string, v string) {
 		if *s == "" {
 			*s = v
@@ -125,7 +126,7 @@ var ErrNoTable = errors.New("table does not exist")
 // Open finds the table. It does not change the database and holds no
 // connection.
 func Open(ctx context.Context, db *pgxpool.Pool, cfg Config) (*Store, error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
 	var schema, name string
 	err := db.QueryRow(ctx, `select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 		where c.oid = to_regclass($1)`, QuoteTable(cfg.Table)).Scan(&schema, &name)

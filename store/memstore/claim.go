@@ -25,9 +25,6 @@ var (
 	_ omnibox.CommitStrategy = (*Store)(nil)
 )
 
-// margin is the part of a lease in which its owner sends no more.
-func (s *Store) margin() time.Duration { return max(s.cfg.Lease/5, time.Second) }
-
 func (s *Store) blocksBehind() bool {
 	return s.cfg.Ordering != "none" && s.cfg.BehindFailure != "skip"
 }
@@ -89,7 +86,7 @@ func (c *claim) take(ctx context.Context) error {
 	if t.paused && !t.broken.ignoresPause {
 		return omnibox.ErrPaused
 	}
-	c.until = now.Add(c.cfg.Lease - c.margin())
+	c.until = now.Add(c.cfg.Lease - c.cfg.Margin())
 	for _, slot := range c.asked {
 		l := &t.slots[slot]
 		if c.leases[slot] != nil || l.until.After(now) && !t.broken.sharesSlots {

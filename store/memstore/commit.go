@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/store"
 )
 
 // Commit records outcomes.
@@ -96,7 +95,7 @@ func (s *Store) retry(r *row, o omnibox.Outcome) {
 	if !t.broken.attemptsAboveMax {
 		r.MaxAttempts = max(r.MaxAttempts, r.Attempts+1)
 	}
-	r.LastError, r.Class = lastError(o.Error), o.Class
+	r.LastError, r.Class = store.LastError(o.Error), o.Class
 	if t.broken.longErrors {
 		r.LastError = o.Error
 	}
@@ -122,7 +121,7 @@ func (s *Store) retry(r *row, o omnibox.Outcome) {
 func (t *Table) bury(r *row, o omnibox.Outcome) {
 	r.Status, r.held, r.Fetches = omnibox.StatusFailed, false, 0
 	r.Attempts = r.MaxAttempts // omni-box's rule of failed rows
-	r.LastError, r.Class = lastError(o.Error), o.Class
+	r.LastError, r.Class = store.LastError(o.Error), o.Class
 	letter := DeadLetter{Ref: r.Ref(), Class: o.Class, Error: r.LastError, Attempts: o.Attempts, Open: true}
 	if t.broken.falseAttempts {
 		letter.Attempts = r.Attempts
@@ -133,21 +132,4 @@ func (t *Table) bury(r *row, o omnibox.Outcome) {
 	if !t.broken.deadHolds {
 		t.freeEvent(r)
 	}
-}
-
-// lastError cuts an error as package store does.
-func lastError(text string) string {
-	const suffix = "... [TRUNCATED]"
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return "unknown error"
-	}
-	if len(text) <= omnibox.MaxErrorBytes {
-		return text
-	}
-	end := omnibox.MaxErrorBytes - len(suffix)
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + suffix
 }

@@ -71,20 +71,7 @@ func New() *Table {
 // Ordering, BehindFailure, OnComplete, ReadAhead and MaxFetchBytes, with the
 // defaults of package store.
 func (t *Table) Open(cfg store.Config) *Store {
-	return &Store{table: t, cfg: withDefaults(cfg)}
-}
-
-func withDefaults(cfg store.Config) store.Config {
-	if cfg.Lease == 0 {
-		cfg.Lease = 15 * time.Second
-	}
-	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = 1500
-	}
-	if cfg.MaxFetchBytes == 0 {
-		cfg.MaxFetchBytes = 16 << 20
-	}
-	return cfg
+	return &Store{table: t, cfg: cfg.WithDefaults()}
 }
 
 // Tx is a transaction that writes events: they have their place in the order
