@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -41,6 +42,10 @@ func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client,
 // memoDatabase is the memo in which a poller carries its database's identity.
 const memoDatabase = "omnibox_database"
 
+// pollerTaskTimeout is how long a poller waits for a worker that was killed in the
+// middle of one of its decisions, which take milliseconds.
+const pollerTaskTimeout = 3 * time.Second
+
 // ensurePollers starts those pollers of the box that do not run.
 func (b *box) ensurePollers(ctx context.Context) error {
 	for shard := range b.cfg.Shards {
@@ -62,6 +67,7 @@ func (b *box) ensurePoller(ctx context.Context, shard int) error {
 		TaskQueue:                b.queue(),
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // another worker was faster
 		Memo:                     map[string]any{memoDatabase: b.relay.Database},
+		WorkflowTaskTimeout:      pollerTaskTimeout,
 		StaticSummary:            fmt.Sprintf("looks after shard %d of %d of pipeline %s", shard, b.cfg.Shards, b.name),
 	}
 	state := workflows.PollerState{Poller: activities.Poller{Shard: shard, Database: b.relay.Database}, Pipeline: b.name, Prefix: b.worker.cfg.Temporal.IDPrefix}

@@ -56,6 +56,8 @@ type Setup struct {
 	Lab *lab.Lab
 	// Events that are brought to Kafka in a run that measures a rate.
 	Events int
+	// Children is how many workflows there are in a run that measures their rate.
+	Children int
 	// Transactions of a producer, at most; fewer when they are large.
 	Transactions int
 	// Latency is how long a run lasts that measures latency, at least 2 s.
@@ -67,13 +69,13 @@ type Setup struct {
 // Full is the setup whose figures may be quoted; Quick takes a fraction of the
 // time, for figures that are less certain.
 var (
-	Full  = Setup{Events: 50_000, Transactions: 1000, Latency: 20 * time.Second, Backlog: 2_000_000}
-	Quick = Setup{Events: 20_000, Transactions: 200, Latency: 5 * time.Second, Backlog: 200_000}
+	Full  = Setup{Events: 50_000, Children: 1000, Transactions: 1000, Latency: 20 * time.Second, Backlog: 2_000_000}
+	Quick = Setup{Events: 20_000, Children: 300, Transactions: 200, Latency: 5 * time.Second, Backlog: 200_000}
 )
 
 // All variants, in the order of the table.
 func All() []Variant {
-	return slices.Concat(loops(), lanes(), enqueues(), latencies(), buffers())
+	return slices.Concat(loops(), lanes(), children(), enqueues(), latencies(), buffers())
 }
 
 // Select gives the named variants and what they are compared with; all if no

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestVariantsDoTheirWork(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Lab.Close(t.Context())) })
 	for _, v := range All() {
-		if v.Name == "worker" {
+		if v.Name == "worker" || slices.ContainsFunc(children(), func(c Variant) bool { return c.Name == v.Name }) {
 			continue // has tests of its own, and needs Temporal
 		}
 		t.Run(v.Name, func(t *testing.T) {

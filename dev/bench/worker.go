@@ -18,52 +18,65 @@ import (
 // has workers, under a Temporal dev server. The clock runs from the first settle
 // to the last: how soon a poller notices a backlog is another question.
 func runWorker(ctx context.Context, s Setup) (Sample, error) {
-	address, err := s.Lab.Temporal(ctx)
-	if err != nil {
-		return nil, err
-	}
 	return relay(ctx, s, func(ctx context.Context, b *lab.Box, t *tally) error {
-		cfg, err := config.Parse("bench", workerConfig(b, address), nil)
-		if err != nil {
-			return err
-		}
-		runCtx, stop := context.WithCancel(ctx)
-		defer stop()
-		ended := make(chan error, 1)
-		go func() {
-			ended <- worker.Run(runCtx, cfg, worker.CommitWith("bench", func(s *store.Store) omnibox.CommitStrategy {
-				return &counted{CommitStrategy: s, tally: t}
-			}))
-		}()
-		select {
-		case <-t.done:
-			stop()
-			return <-ended
-		case err := <-ended:
-			return errors.Join(errors.New("worker ended"), err)
-		}
+		return runWorkerIn(ctx, s, b, t, "batch", false)
 	})
 }
 
-func workerConfig(b *lab.Box, temporal string) []byte {
+// runWorkerIn runs a worker in a lane until all events are settled.
+func runWorkerIn(ctx context.Context, s Setup, b *lab.Box, t *tally, lane string, step bool) error {
+	address, err := s.Lab.Temporal(ctx)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Parse("bench", workerConfig(b, address, lane), nil)
+	if err != nil {
+		return err
+	}
+	count := &counted{tally: t}
+	options := []worker.Option{worker.CommitWith("bench", func(s *store.Store) omnibox.CommitStrategy {
+		return countedStrategy{CommitStrategy: s, counted: count}
+	})}
+	if step {
+		options = append(options, worker.Step("bench", noop{}))
+	}
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(runCtx, cfg, options...) }()
+	select {
+	case <-t.done:
+		stop()
+		return <-ended
+	case err := <-ended:
+		return errors.Join(errors.New("worker ended"), err)
+	}
+}
+
+func workerConfig(b *lab.Box, temporal, lane string) []byte {
 	return fmt.Appendf(nil, `
 databases: { main: { url: %q } }
 brokers: { kafka: { addresses: ["%s"] } }
-outboxes: { bench: { shards: %d, batch: %d } }
+outboxes: { bench: { shards: %d, batch: %d, lane: %s } }
 temporal: { address: %q, id_prefix: %q }
 http: { listen: "off" }
-`, b.URL, strings.Join(b.Brokers, `", "`), workers, batch, temporal, b.Topic)
+`, b.URL, strings.Join(b.Brokers, `", "`), workers, batch, lane, temporal, b.Topic)
 }
 
-// counted is a commit strategy that tells the clock of a run.
+// counted tells the clock of a run what has been settled, in whichever lane.
 type counted struct {
-	omnibox.CommitStrategy
 	tally *tally
 	first sync.Once
 }
 
+// countedStrategy is a commit strategy that counts.
+type countedStrategy struct {
+	omnibox.CommitStrategy
+	*counted
+}
+
 // Commit settles, and counts what was completed.
-func (c *counted) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+func (c countedStrategy) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 	c.first.Do(c.tally.restart)
 	if err := c.CommitStrategy.Commit(ctx, outcomes); err != nil {
 		return err
