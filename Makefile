@@ -33,8 +33,8 @@ test-race: stack ## Run all tests with the race detector
 test-kafka: stack ## Run the broker suite and the end-to-end tests on a real Apache Kafka
 	@$(BIN)/stack -postgres -temporal -kafka -- go test -count=1 $(ARGS) ./broker/... ./dev/...
 
-test-faults: ## Kill, pause and cut everything at random, a hundred times
-	go test ./dev/faults -v -faults=100 -timeout 60m
+test-faults: ## Kill, pause and cut everything at random, a hundred times in each lane
+	go test ./dev/faults -v -faults=100 -timeout 150m
 
 bench: ## Measure throughput and latency
 	go run ./dev/cmd/bench

@@ -35,10 +35,11 @@ type Campaign struct {
 	Only string
 	// Rate is events a second, Keys how many keys they have.
 	Rate, Keys int
-	// Lease, Shards and Claim of the pipeline.
+	// Lease, Shards, Claim and Lane of the pipeline.
 	Lease  time.Duration
 	Shards int
 	Claim  string
+	Lane   string
 	// Promises about the table beyond those that all campaigns check.
 	Promises []Promise
 	// Logf hears of progress.
@@ -70,7 +71,8 @@ type run struct {
 	report  *Report
 }
 
-func (c *Campaign) leasesSlots() bool { return c.Claim == store.ClaimShard }
+// leasesSlots tells whether workers hold slots for longer than a moment.
+func (c *Campaign) leasesSlots() bool { return c.Claim == store.ClaimShard && c.Lane != "workflow" }
 
 func (c *Campaign) dir() string { return filepath.Join(c.Servers.Dir, c.Name) }
 

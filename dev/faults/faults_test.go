@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -59,6 +60,12 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	t.Run("slots leased", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "shard", Claim: "shard", Faults: *count})
 	})
+	t.Run("lane auto", func(t *testing.T) {
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "auto", Claim: "shard", Lane: "auto", Faults: some(4)})
+	})
+	t.Run("lane workflow", func(t *testing.T) { // at a rate that a Temporal dev server can keep up with beside all this
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "workflow", Claim: "shard", Lane: "workflow", Rate: 8, Faults: some(3)})
+	})
 	t.Run("rows leased", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "row", Claim: "row", Faults: min(*count, 3)})
 	})
@@ -72,6 +79,14 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 				full join deliveries d on d.event_id = o.id where o.id is null or d.event_id is null`}},
 		})
 	})
+}
+
+// some is n of the faults of a short run, and all of a long one.
+func some(n int) int {
+	if *count <= 10 {
+		return min(n, *count)
+	}
+	return *count
 }
 
 // cannotRun says why the campaigns cannot be run here; empty if they can.
@@ -101,7 +116,8 @@ func campaign(t *testing.T, c *Campaign) {
 	if *only != "" {
 		c.Only = *only
 	}
-	c.Rate, c.Keys, c.Lease, c.Shards, c.Logf = *rate, 100, 5*time.Second, 4, t.Logf
+	c.Rate, c.Lane = cmp.Or(c.Rate, *rate), cmp.Or(c.Lane, "batch")
+	c.Keys, c.Lease, c.Shards, c.Logf = 100, 5*time.Second, 4, t.Logf
 	t.Logf("seed: go test ./dev/faults -run %s -faults=%d -seed=%d", strings.ReplaceAll(t.Name(), " ", "_"), c.Faults, c.Seed)
 	report, err := c.Run(t.Context())
 	t.Logf("\n%s", report)

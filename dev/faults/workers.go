@@ -37,7 +37,9 @@ func (c *Campaign) configFile(databaseURL string) (string, error) {
 		"databases": section{"main": section{"url": databaseURL}},
 		"brokers":   section{"kafka": section{"addresses": c.Servers.Kafka.Brokers()}},
 		"outboxes": section{pipelineName: section{
-			"shards": c.Shards, "claim": c.Claim, "lease": c.Lease.String(), "lane": "batch",
+			"shards": c.Shards, "claim": c.Claim, "lease": c.Lease.String(), "lane": c.Lane,
+			// short drains and a large budget, so that lane auto takes both in turn
+			"slice": "2s", "workflow_budget": 6000,
 		}},
 		"temporal": section{"address": c.Servers.ToTemporal.Address(), "namespace": "default", "id_prefix": c.Name},
 		"http":     section{"listen": "off"},
