@@ -55,6 +55,18 @@ func (b *Breaker) Trip(cause string) {
 	b.log.Warn("destination unreachable, waiting for it", slog.String("destination", b.name), slog.String("cause", cause))
 }
 
+// doubt opens the breaker unless the destination answers a probe, and tells
+// whether it does.
+func (b *Breaker) doubt(ctx context.Context, cause string) bool {
+	if b.try(ctx) == nil {
+		return true
+	}
+	if ctx.Err() == nil { // else nobody knows
+		b.Trip(cause)
+	}
+	return false
+}
+
 // Await blocks until the breaker is closed, or returns ctx's cause.
 func (b *Breaker) Await(ctx context.Context) error {
 	b.mu.Lock()

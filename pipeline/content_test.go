@@ -129,7 +129,7 @@ func TestPayloadsThatAStepSetsAreJSON(t *testing.T) {
 			return pipeline.Next, nil
 		})
 		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
-			require.Equal(t, json.RawMessage(`{"n":7,"text":"<&>"}`), e.Payload)
+			require.JSONEq(t, `{"n":7,"text":"<&>"}`, fmt.Sprintf("%s", e.Payload))
 			return pipeline.Next, nil
 		})
 		b.enqueue(1, 1, "a")

@@ -1,7 +1,10 @@
 package pipeline
 
 import (
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -34,15 +37,21 @@ import (
 //
 // So while a key waits, a scan begins only when nothing is in hand. That is at
 // most the work of three batches, and the keys are free again.
+//
+// A key whose part of the destination cannot be reached is avoided: it stays
+// behind for longer, over many scans, and as a whole. Its time ends only where a
+// scan begins, when nothing is in hand, for the same reason.
 type inHand struct {
 	mu      sync.Mutex
 	events  map[uuid.UUID]struct{}
 	out     []uuid.UUID // taken out since the last read began
 	waiting map[omnibox.OrderKey]struct{}
+	avoided map[omnibox.OrderKey]time.Time // until when
+	early   bool                           // a scan is to begin when nothing is in hand
 }
 
 func newInHand() *inHand {
-	return &inHand{events: map[uuid.UUID]struct{}{}, waiting: map[omnibox.OrderKey]struct{}{}}
+	return &inHand{events: map[uuid.UUID]struct{}{}, waiting: map[omnibox.OrderKey]struct{}{}, avoided: map[omnibox.OrderKey]time.Time{}}
 }
 
 // beginRead must be called before the read's snapshot is taken. It returns
@@ -57,15 +66,23 @@ func (h *inHand) beginRead() bool {
 	return len(h.events) == 0
 }
 
-// beginScan sets the keys that wait free, if it returns true; else it is too
-// early.
-func (h *inHand) beginScan() bool {
+// beginScan sets the keys free that wait, if it returns true; else it is too
+// early. If the last scan came to its end, so that all others had their turn, it
+// also sets those free that were avoided for long enough.
+func (h *inHand) beginScan(ended bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.waiting) > 0 && len(h.events) > len(h.out) {
+	now := time.Now()
+	over := func(_ omnibox.OrderKey, until time.Time) bool { return ended && !now.Before(until) }
+	frees := len(h.waiting) > 0
+	for key, until := range h.avoided {
+		frees = frees || over(key, until)
+	}
+	if h.early = frees && len(h.events) > len(h.out); h.early {
 		return false
 	}
 	clear(h.waiting)
+	maps.DeleteFunc(h.avoided, over)
 	return true
 }
 
@@ -85,20 +102,41 @@ func (h *inHand) take(events []omnibox.Event) []*omnibox.Event {
 	return taken
 }
 
-// free are those of events, in their order, whose key does not wait.
+// free are those of events, in their order, whose key neither waits nor is
+// avoided.
 func (h *inHand) free(events []*omnibox.Event) []*omnibox.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.waiting) == 0 {
+	if len(h.waiting)+len(h.avoided) == 0 {
 		return events
 	}
 	free := make([]*omnibox.Event, 0, len(events))
 	for _, e := range events {
-		if _, waits := h.waiting[e.OrderKey()]; !waits {
+		_, waits := h.waiting[e.OrderKey()]
+		if _, avoided := h.avoided[e.OrderKey()]; !waits && !avoided {
 			free = append(free, e)
 		}
 	}
 	return free
+}
+
+// avoid leaves keys out until the first scan after that time.
+func (h *inHand) avoid(keys []omnibox.OrderKey, until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, key := range keys {
+		h.avoided[key] = until
+	}
+}
+
+// avoidsAll tells whether events are of avoided keys alone.
+func (h *inHand) avoidsAll(events []*omnibox.Event) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.avoided) > 0 && !slices.ContainsFunc(events, func(e *omnibox.Event) bool {
+		_, avoided := h.avoided[e.OrderKey()]
+		return !avoided
+	})
 }
 
 // blocksKey says whether an outcome keeps what was read behind it from being
@@ -107,13 +145,14 @@ func blocksKey(o omnibox.Outcome) bool {
 	return o.Verdict != omnibox.Completed && o.Verdict != omnibox.Skipped
 }
 
-// decided notes the keys of outcomes that did not succeed; it must be called
-// before the next events are handled.
+// decided notes the keys of outcomes that did not succeed, but for those that are
+// avoided: for them it would be too early to look again. It must be called before
+// the next events are handled.
 func (h *inHand) decided(outcomes []omnibox.Outcome) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, o := range outcomes {
-		if blocksKey(o) {
+		if _, avoided := h.avoided[o.Event.OrderKey()]; blocksKey(o) && !avoided {
 			h.waiting[o.Event.OrderKey()] = struct{}{}
 		}
 	}
@@ -126,7 +165,7 @@ func (h *inHand) settled(outcomes []omnibox.Outcome) (again bool) {
 	defer h.mu.Unlock()
 	for _, o := range outcomes {
 		h.out = append(h.out, o.Event.ID)
-		again = again || o.Event.HoldsKey
+		again = again || o.Event.HoldsKey && o.Verdict != omnibox.Released
 	}
-	return again || len(h.waiting) > 0
+	return again || h.early || len(h.waiting) > 0
 }

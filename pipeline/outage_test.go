@@ -82,12 +82,19 @@ func TestOutageInTheMiddleOfABatch(t *testing.T) {
 
 		b.cfg.Batch = 10
 		events := b.enqueue(1, 100, "a")
+		var down atomic.Bool
 		b.broker.SetRefuse(func(r broker.Record) error {
-			if numberIn(r.Value) == 35 {
+			if down.Store(down.Load() || numberIn(r.Value) == 35); down.Load() {
 				return omnibox.Unreachable(errBad)
 			}
 			return nil
 		})
+		b.cfg.Handler = &probed{Handler: b.sink, probe: func() error {
+			if down.Load() {
+				return errBad
+			}
+			return nil
+		}}
 		require.Equal(t, pipeline.Unreachable, b.drain(t).Reason)
 		require.Equal(t, upTo(34), b.sent("a"))
 		b.untouched(t, events[34:])

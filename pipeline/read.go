@@ -41,6 +41,9 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 			active = time.Now()
 			work <- l.batch // never for long: handling gives all back once the drain has stopped
 		}
+		if l.more && d.hand.avoidsAll(l.events) {
+			scanned = time.Now() // however long it takes to pass over them, those behind get their time
+		}
 		if l.more && time.Since(scanned) < rescanEvery {
 			continue
 		}
@@ -55,7 +58,7 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 		if all = len(woken) == 0 || time.Since(scanned) >= pollEvery; all {
 			woken, scanned = nil, time.Now()
 		}
-		d.rescan(woken)
+		d.rescan(!l.more, woken)
 	}
 }
 
@@ -81,9 +84,10 @@ func (d *drain) read(ctx context.Context) (look, error) {
 }
 
 // rescan makes the next read start from the first due event of slots, of all
-// if there are none, as soon as that keeps the order.
-func (d *drain) rescan(slots []int) {
-	for !d.hand.beginScan() {
+// if there are none, as soon as that keeps the order. Ended says that reading had
+// come to the end.
+func (d *drain) rescan(ended bool, slots []int) {
+	for !d.hand.beginScan(ended) {
 		select {
 		case <-d.kick:
 		case <-d.stopped.Done():

@@ -97,7 +97,7 @@ func TestRedactFindsEveryStretch(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString([]byte(body))
 	for name, form := range map[string]string{
 		"raw": body, "quoted": strconv.Quote(body), "JSON": asJSON(body), "base64": b64, "hex": hex.EncodeToString([]byte(body)),
-		"base64 url": base64.URLEncoding.EncodeToString([]byte(body)), "numbers": strings.Trim(fmt.Sprint([]byte(body)), "[]"),
+		"base64 url": base64.URLEncoding.EncodeToString([]byte(body)), "numbers": strings.Trim(fmt.Sprintf("%d", []byte(body)), "[]"),
 	} {
 		for from := 1; from+length < len(form)-4; from++ { // neither quotes nor padding
 			part := form[from : from+length]

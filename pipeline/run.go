@@ -162,8 +162,8 @@ func (d *drain) runBatch(ctx context.Context, events []*omnibox.Event) []omnibox
 		}
 		outcomes = append(outcomes, o)
 	}
-	for i, err := range d.callHandler(ctx, ready) {
-		outcomes[at[i]] = d.Retry.Decide(ready[i], read[i].hide(err, ready[i]), time.Now())
+	for i, err := range d.callHandler(ctx, ready, read) {
+		outcomes[at[i]] = d.Retry.Decide(ready[i], err, time.Now())
 	}
 	return releaseBehind(outcomes)
 }
@@ -210,8 +210,9 @@ func releaseBehind(outcomes []omnibox.Outcome) []omnibox.Outcome {
 }
 
 // callHandler lets the handler work until the lease, as it is now, comes to its
-// end. What it had to leave for that reason is nobody's failure.
-func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event) []error {
+// end. What it had to leave for that reason is nobody's failure. Read are the
+// events before the steps.
+func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event, read []content) []error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -219,16 +220,15 @@ func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event) []erro
 		d.stop(ended{LeaseLost})
 		return slices.Repeat([]error{omnibox.ErrNotSent}, len(events))
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, *d.deadline.Load(), errLeaseOver)
-	defer cancel()
-	errs := d.Handler.Handle(ctx, events)
+	handleCtx, cancel := context.WithDeadlineCause(ctx, *d.deadline.Load(), errLeaseOver)
+	errs := d.Handler.Handle(handleCtx, events)
+	over := handleCtx.Err() != nil
+	cancel()
 	for i, err := range errs {
-		if omnibox.ClassOf(err) == omnibox.ClassUnreachable {
-			d.Breaker.Trip(Redact(err.Error(), events[i]))
-			break
-		}
+		errs[i] = read[i].hide(err, events[i])
 	}
-	if ctx.Err() == nil {
+	d.avoidUnreachable(ctx, events, errs)
+	if !over {
 		return errs
 	}
 	for i, err := range errs {

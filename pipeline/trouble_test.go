@@ -162,6 +162,8 @@ func (h troubledHandler) Handle(ctx context.Context, events []*omnibox.Event) []
 		switch {
 		case failed[key]:
 			errs[i] = omnibox.ErrNotSent
+		case h.wrong() && h.chance(20):
+			errs[i] = errTrouble // its part of the destination
 		case !p.inStep && e.Attempts < p.failures:
 			errs[i] = p.fault(e)
 			if ctx.Err() != nil {
