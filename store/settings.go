@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -147,7 +148,11 @@ func (s *Store) lockSettings(ctx context.Context, tx pgx.Tx) (*stored, error) {
 }
 
 func (s *Store) writeSettings(ctx context.Context, tx pgx.Tx, settings Settings) error {
-	_, err := tx.Exec(ctx, s.sql["settings_write"], named{"table": s.table, "settings": settings.stored()})
+	text, err := json.Marshal(settings.stored())
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, s.sql["settings_write"], named{"table": s.table, "settings": string(text)}) // text can be sent in every mode
 	return err
 }
 
