@@ -65,7 +65,7 @@ func (c *rowClaim) forget(outcomes []omnibox.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, o := range outcomes {
-		if c.hand[o.Event.ID].Fence == o.Event.Fence {
+		if c.hand[o.Event.ID].Fence.Token <= o.Event.Fence.Token { // higher if a workflow has it now
 			delete(c.hand, o.Event.ID)
 		}
 	}

@@ -38,6 +38,10 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 	}
 	var lost error
 	var over []hold
+	fences := make([]omnibox.Fence, len(outcomes))
+	for i, o := range outcomes {
+		fences[i] = o.Event.Fence
+	}
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, byIndex)
 		if err != nil {
@@ -50,6 +54,9 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 		return err
 	})
 	if err != nil {
+		for i, o := range outcomes { // leases passed to workflows are not
+			o.Event.Fence = fences[i]
+		}
 		return err
 	}
 	s.forget(outcomes)
