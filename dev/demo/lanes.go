@@ -16,7 +16,7 @@ import (
 
 // eventID is the id of the workflow of an order's event, if it has one.
 func (s *stack) eventID(order uuid.UUID) string {
-	return workflows.EventID(s.prefix, pipelineName, order)
+	return workflows.EventID(s.prefix, pipelineName, order.String())
 }
 
 // eventWorkflow is what Temporal knows of the workflow of an order's event; nil
