@@ -24,6 +24,8 @@ type look struct {
 	// whole: all slots were held and nothing was in hand when it began, so that
 	// what it did not find is not there
 	whole bool
+	// avoided: it brought events of avoided keys alone
+	avoided bool
 }
 
 // readAll reads batches ahead of the handling until the drain stops or
@@ -41,7 +43,7 @@ func (d *drain) readAll(ctx context.Context, work chan<- batch) {
 			active = time.Now()
 			work <- l.batch // never for long: handling gives all back once the drain has stopped
 		}
-		if l.more && d.hand.avoidsAll(l.events) {
+		if l.more && l.avoided {
 			scanned = time.Now() // however long it takes to pass over them, those behind get their time
 		}
 		if l.more && time.Since(scanned) < rescanEvery {
@@ -79,6 +81,7 @@ func (d *drain) read(ctx context.Context) (look, error) {
 		return l, err
 	}
 	l.events, l.more = d.hand.take(events), more
+	l.avoided = d.hand.avoidsAll(l.events)
 	d.count(func(c *Counts) { c.Fetched += int64(len(l.events)) })
 	return l, nil
 }
