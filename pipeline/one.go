@@ -122,7 +122,7 @@ func (p *Pipeline) HandleOne(ctx context.Context, turn Turn, from int) (Took, er
 		}
 		err = p.Handler.Handle(ctx, []*omnibox.Event{e})[0]
 		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
-			p.Breaker.Trip(Redact(err.Error(), e))
+			p.Breaker.doubt(context.WithoutCancel(ctx), Redact(err.Error(), e)) // others go on if it is this event's part alone
 		}
 		return Next, err
 	})
@@ -177,17 +177,21 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 		}
 		turn.Begun = e.Fetches
 	}
-	lease := p.keepLease(ctx, e, deadline)
+	leaseCtx, lease := p.keepLease(ctx, e, deadline)
 	defer lease.stop()
 	read := contentOf(e)
 	result, err := Next, error(nil)
 	if !found {
-		result, err = p.runStepsOf(lease.ctx, e, 0, from)
+		result, err = p.runStepsOf(leaseCtx, e, 0, from)
 	}
 	if result == Next && err == nil {
-		result, err = run(lease.ctx, e)
+		result, err = run(leaseCtx, e)
 	}
-	return p.settleOne(ctx, lease, turn, to, e, result, read.hide(err, e))
+	err = read.hide(err, e)
+	if _, classed := errors.AsType[*omnibox.Error](err); err != nil && leaseCtx.Err() != nil && !classed {
+		err = omnibox.ErrNotSent // the lease ended under it
+	}
+	return p.settleOne(ctx, lease, turn, to, e, result, err)
 }
 
 func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to int, e *omnibox.Event, result Result, err error) (Took, error) {
@@ -195,9 +199,6 @@ func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to
 	var o omnibox.Outcome
 	switch {
 	case err != nil:
-		if _, classed := errors.AsType[*omnibox.Error](err); lease.ctx.Err() != nil && !classed {
-			err = omnibox.ErrNotSent
-		}
 		o = p.Retry.Decide(e, err, time.Now())
 	case result == Stop:
 		o = released(e)
