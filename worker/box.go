@@ -145,7 +145,7 @@ func (b *box) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.Register(ctx, store.Settings{Claim: b.cfg.Claim, Ordering: b.cfg.Ordering, BehindFailure: b.cfg.BehindFailure, Lease: b.cfg.Lease}); err != nil {
+	if err := s.Register(ctx, s.Settings()); err != nil {
 		return err
 	}
 	b.store = s
@@ -208,6 +208,9 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 
 // start starts a Temporal worker for the pipeline, and the pollers.
 func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, error) {
+	if err := b.store.Register(ctx, b.store.Settings()); err != nil {
+		return nil, err
+	}
 	id, err := b.store.Identity(ctx)
 	if err != nil {
 		return nil, err
@@ -241,9 +244,10 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	return w, nil
 }
 
-// watch keeps the pollers running until ctx or the Temporal worker ends. While a
-// worker with fewer shards is still there, it ends the pollers of those that it
-// does not know: until they are back, nobody looks after some slots.
+// watch keeps the pollers running until ctx or the Temporal worker ends, or
+// somebody has changed what all workers of the table must agree on. While a worker
+// with fewer shards is still there, it ends the pollers of those that it does not
+// know: until they are back, nobody looks after some slots.
 func (b *box) watch(ctx context.Context, fatal <-chan error) {
 	tick := time.NewTicker(ensureEvery)
 	defer tick.Stop()
@@ -255,6 +259,11 @@ func (b *box) watch(ctx context.Context, fatal <-chan error) {
 			b.log.ErrorContext(ctx, "Temporal worker ended, starting another", slog.Any("error", err))
 			return
 		case <-tick.C:
+			err := b.store.Register(ctx, b.store.Settings())
+			if _, changed := errors.AsType[*store.SettingsMismatchError](err); changed {
+				b.log.ErrorContext(ctx, "stopping the pipeline", slog.Any("error", err))
+				return
+			}
 			if err := b.ensurePollers(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				b.log.WarnContext(ctx, "ensure pollers", slog.Any("error", err))
 			}

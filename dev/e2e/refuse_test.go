@@ -70,6 +70,13 @@ func TestAWorkerWithContradictorySettingsDoesNotPoll(t *testing.T) {
 	require.NoError(t, err)
 	second.awaitReady()
 	require.Equal(t, []string{"k/0"}, b.awaitRecords(1))
+
+	settings.Ordering = "none" // under a worker that runs
+	_, err = s.ApplySettings(t.Context(), settings)
+	require.NoError(t, err)
+	second.awaitError("ordering is none there and key here")
+	b.enqueue(event("k", 1))
+	b.nothingComes(1)
 }
 
 func TestAWorkerWaitsForItsTable(t *testing.T) {
