@@ -59,6 +59,14 @@ func (s *system) Open(t testing.TB, cfg store.Config) storetest.Store {
 	return out
 }
 
+func (s *system) Lane(t testing.TB, from storetest.Store, cfg store.LaneConfig) storetest.Lane {
+	t.Helper()
+	out := from.(*store.Store)
+	_, err := out.ApplySettings(t.Context(), out.Settings())
+	require.NoError(t, err)
+	return out.Lane(cfg)
+}
+
 // admin is the store through which a person acts.
 func (s *system) admin(t testing.TB) *store.Store {
 	t.Helper()
@@ -106,19 +114,24 @@ func (s *system) Elapse(t testing.TB, d time.Duration) {
 	s.exec(t, `update outbox_events set created_at = created_at - $1::interval, scheduled_at = scheduled_at - $1::interval,
 		lease_until = case when locked_by = 'backoff' then lease_until - $1::interval else lease_until end`, d)
 	s.exec(t, `update omnibox.holds set event_created_at = event_created_at - $1::interval`, d)
-	s.exec(t, `update omnibox.dead_letters set event_created_at = event_created_at - $1::interval`, d)
+	s.exec(t, `update omnibox.dead_letters set event_created_at = event_created_at - $1::interval, parked_until = parked_until - $1::interval`, d)
+	s.exec(t, `update omnibox.pipelines set workflow_tokens_at = workflow_tokens_at - $1::interval`, d)
 }
 
 func (s *system) Row(t testing.TB, id uuid.UUID) (storetest.Row, bool) {
 	t.Helper()
 	var r storetest.Row
+	var until *time.Time
 	err := s.db.QueryRow(t.Context(), `select status, attempts_made, max_attempts, fetches, coalesce(last_error, ''),
-		coalesce(error_class, ''), scheduled_at from outbox_events where id = $1`, [16]byte(id)).
-		Scan(&r.Status, &r.Attempts, &r.MaxAttempts, &r.Fetches, &r.LastError, &r.Class, &r.ScheduledAt)
+		coalesce(error_class, ''), scheduled_at, lease_until from outbox_events where id = $1`, [16]byte(id)).
+		Scan(&r.Status, &r.Attempts, &r.MaxAttempts, &r.Fetches, &r.LastError, &r.Class, &r.ScheduledAt, &until)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, false
 	}
 	require.NoError(t, err)
+	if until != nil {
+		r.LeaseUntil = *until
+	}
 	return r, true
 }
 

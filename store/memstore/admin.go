@@ -42,15 +42,28 @@ func (t *Table) Replay(id uuid.UUID) bool {
 	if r == nil || r.Status != omnibox.StatusFailed {
 		return false
 	}
+	t.replay(r)
+	return true
+}
+
+// replay puts a dead event back.
+func (t *Table) replay(r *row) {
 	r.Status, r.Attempts, r.Fetches, r.LastError, r.Class = omnibox.StatusPending, 0, 0, "", ""
 	r.ScheduledAt, r.waits = time.Now(), time.Time{}
 	r.Replays++
+	if letter := t.openLetter(r.ID); letter != nil {
+		letter.Open = false
+	}
+}
+
+// openLetter is the open dead letter of an event; nil if there is none.
+func (t *Table) openLetter(id uuid.UUID) *DeadLetter {
 	for i := range t.dead {
-		if t.dead[i].ID == id {
-			t.dead[i].Open = false
+		if t.dead[i].ID == id && t.dead[i].Open {
+			return &t.dead[i]
 		}
 	}
-	return true
+	return nil
 }
 
 // Expire makes every lease run out now.
@@ -60,10 +73,16 @@ func (t *Table) Expire() {
 	for i := range t.slots {
 		t.slots[i].until = time.Time{}
 	}
+	for _, r := range t.rows {
+		if !r.LeaseUntil.IsZero() {
+			r.LeaseUntil = time.Now().Add(-time.Second)
+		}
+	}
 }
 
-// Elapse moves all times of the rows into the past, as if d had gone by. It must
-// not be called while events are in hand: CreatedAt is part of their reference.
+// Elapse moves all times of the rows into the past, as if d had gone by, but for
+// those of leases. It must not be called while events are in hand: CreatedAt is
+// part of their reference.
 func (t *Table) Elapse(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,6 +92,10 @@ func (t *Table) Elapse(d time.Duration) {
 			r.CompletedAt = r.CompletedAt.Add(-d)
 		}
 	}
+	for i := range t.dead {
+		t.dead[i].CreatedAt, t.dead[i].parkedUntil = t.dead[i].CreatedAt.Add(-d), t.dead[i].parkedUntil.Add(-d)
+	}
+	t.budget.at = t.budget.at.Add(-d)
 }
 
 func (t *Table) hold(key omnibox.OrderKey, reason string, event uuid.UUID) {

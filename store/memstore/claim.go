@@ -18,6 +18,9 @@ import (
 type Store struct {
 	table *Table
 	cfg   store.Config
+	// keepsToken says that whoever settles an event is its workflow, whose lease
+	// goes on.
+	keepsToken bool
 }
 
 var (
@@ -39,7 +42,7 @@ func (s *Store) Due(ctx context.Context, slots []int) ([]int, error) {
 		if r.Status != omnibox.StatusPending || r.held || !slices.Contains(slots, r.Fence.Slot) {
 			continue
 		}
-		if !r.due().After(time.Now()) || t.broken.dueBeforeTime {
+		if !t.due(r).After(time.Now()) || t.broken.dueBeforeTime {
 			due[r.Fence.Slot] = true
 		}
 	}
@@ -173,6 +176,10 @@ func (c *claim) Mark(ctx context.Context, events []*omnibox.Event) error {
 		e.Fetches = r.Fetches + 1
 		if !t.broken.marksInMemory {
 			r.Fetches = e.Fetches
+		}
+		if !r.LeaseUntil.IsZero() && !t.broken.leavesToWorkflow { // taken from its workflow
+			r.LeaseUntil = time.Time{}
+			r.token++
 		}
 	}
 	if lost {

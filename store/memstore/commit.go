@@ -12,25 +12,33 @@ import (
 
 // Commit records outcomes.
 func (s *Store) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
+	isLive := func(o omnibox.Outcome) bool { return s.table.isLive(o.Event.Fence) }
+	return s.commit(ctx, outcomes, isLive, isLive)
+}
+
+// commit records those outcomes that are live; the others are lost but for those
+// that were settled before.
+func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome, isLive, wasSettled func(omnibox.Outcome) bool) error {
 	t := s.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var live []omnibox.Outcome
 	lost := 0
 	for _, o := range outcomes {
-		if !t.isLive(o.Event.Fence) && !t.broken.settlesStale {
+		switch {
+		case isLive(o) || t.broken.settlesStale:
+			live = append(live, o)
+		case !wasSettled(o):
 			lost++
 		}
 	}
 	if lost > 0 && t.broken.allOrNothing {
 		return omnibox.ErrLeaseLost
 	}
-	for _, o := range outcomes {
-		if !t.isLive(o.Event.Fence) && !t.broken.settlesStale {
-			continue
-		}
+	for _, o := range live {
 		r := t.find(o.Event.ID)
 		if r == nil {
 			continue
@@ -43,6 +51,7 @@ func (s *Store) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 		}
 		s.settle(r, o)
 	}
+	s.escalate(live)
 	if lost > 0 {
 		return fmt.Errorf("settle %d of %d events: %w", lost, len(outcomes), omnibox.ErrLeaseLost)
 	}
@@ -51,6 +60,7 @@ func (s *Store) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 
 func (s *Store) settle(r *row, o omnibox.Outcome) {
 	t := s.table
+	r.LeaseUntil = time.Time{}
 	switch o.Verdict {
 	case omnibox.Completed, omnibox.Skipped:
 		if o.Verdict == omnibox.Skipped && t.broken.skippedStays {
@@ -61,6 +71,9 @@ func (s *Store) settle(r *row, o omnibox.Outcome) {
 		s.retry(r, o)
 	case omnibox.Dead:
 		t.bury(r, o)
+		if s.cfg.Ordering != "none" && s.cfg.BehindFailure == "follow" {
+			t.buryBehind(r)
+		}
 	case omnibox.Released:
 		if !t.broken.keepsMarks {
 			r.Fetches = 0

@@ -21,13 +21,17 @@ func TestContract(t *testing.T) {
 type system struct{ table *Table }
 
 func (s system) Open(_ testing.TB, cfg store.Config) storetest.Store { return s.table.Open(cfg) }
-func (s system) ClaimsRows() bool                                    { return false }
-func (s system) Begin(testing.TB) storetest.Tx                       { return tx{s.table.Begin()} }
-func (s system) Expire(testing.TB)                                   { s.table.Expire() }
-func (s system) Elapse(_ testing.TB, d time.Duration)                { s.table.Elapse(d) }
-func (s system) Pause(_ testing.TB, paused bool)                     { s.table.Pause(paused) }
-func (s system) HoldKey(_ testing.TB, key omnibox.OrderKey)          { s.table.HoldKey(key) }
-func (s system) FreeKey(_ testing.TB, key omnibox.OrderKey)          { s.table.FreeKey(key) }
+func (s system) Lane(_ testing.TB, from storetest.Store, cfg store.LaneConfig) storetest.Lane {
+	return from.(*Store).Lane(cfg)
+}
+
+func (s system) ClaimsRows() bool                           { return false }
+func (s system) Begin(testing.TB) storetest.Tx              { return tx{s.table.Begin()} }
+func (s system) Expire(testing.TB)                          { s.table.Expire() }
+func (s system) Elapse(_ testing.TB, d time.Duration)       { s.table.Elapse(d) }
+func (s system) Pause(_ testing.TB, paused bool)            { s.table.Pause(paused) }
+func (s system) HoldKey(_ testing.TB, key omnibox.OrderKey) { s.table.HoldKey(key) }
+func (s system) FreeKey(_ testing.TB, key omnibox.OrderKey) { s.table.FreeKey(key) }
 
 func (s system) Replay(t testing.TB, id uuid.UUID) {
 	t.Helper()
@@ -38,7 +42,7 @@ func (s system) Row(_ testing.TB, id uuid.UUID) (storetest.Row, bool) {
 	r, ok := s.table.Row(id)
 	return storetest.Row{
 		Status: r.Status, Attempts: r.Attempts, MaxAttempts: r.MaxAttempts, Fetches: r.Fetches,
-		LastError: r.LastError, Class: r.Class, ScheduledAt: r.ScheduledAt,
+		LastError: r.LastError, Class: r.Class, ScheduledAt: r.ScheduledAt, LeaseUntil: r.LeaseUntil,
 	}, ok
 }
 

@@ -61,7 +61,7 @@ func (c *claim) due() []*row {
 		if isScheduled(r) && h.ahead[r.ID] || !isScheduled(r) && r.Seq <= h.after {
 			continue
 		}
-		if r.due().After(now) && !c.table.broken.early {
+		if c.table.due(r).After(now) && !c.table.broken.early {
 			if !isScheduled(r) || !r.ScheduledAt.After(now) { // later ones of its key wait for it
 				c.passOver(h, r)
 			}
@@ -76,11 +76,15 @@ func (c *claim) due() []*row {
 }
 
 // due is when the row is to be taken.
-func (r *row) due() time.Time {
-	if r.waits.After(r.ScheduledAt) {
-		return r.waits
+func (t *Table) due(r *row) time.Time {
+	due := r.ScheduledAt
+	if r.waits.After(due) {
+		due = r.waits
 	}
-	return r.ScheduledAt
+	if r.LeaseUntil.After(due) && !t.broken.ignoresWorkflows {
+		due = r.LeaseUntil
+	}
+	return due
 }
 
 // isScheduled tells whether a row was, or became, one for later.
@@ -132,7 +136,7 @@ func (c *claim) hand(r *row) omnibox.Event {
 		e.Headers = nil
 	}
 	e.Fence.Token = h.token
-	e.Suspect = h.suspect > 0 || e.Fetches > 0
+	e.Suspect = h.suspect > 0 || e.Fetches > 0 || !r.LeaseUntil.IsZero()
 	h.suspect--
 	_, e.HoldsKey = c.table.blocks(r)
 	return e

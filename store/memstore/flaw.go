@@ -47,4 +47,26 @@ type flaw struct {
 	falseAttempts    bool
 	noLetter         bool
 	deadHolds        bool
+
+	ignoresWorkflows   bool // a lease by a workflow keeps nobody out
+	tellsNoSlots       bool
+	tellsNoRows        bool
+	assignsStale       bool
+	assignsSuspects    bool
+	unboundedBudget    bool
+	countsNoWorkflows  bool
+	beginsLapsed       bool
+	beginsUncounted    bool
+	prolongsNothing    bool
+	leavesToWorkflow   bool // a mark takes nothing from a workflow
+	keepsAll           bool // gives nothing back
+	forgetsCount       bool // gives back without the count
+	losesRepeats       bool
+	newToken           bool // a workflow that fails again has a new one
+	unboundedWorkflows bool
+	leasesNothing      bool
+	followsAll         bool
+	followsNothing     bool
+	replaysTwice       bool
+	discardsNothing    bool
 }

@@ -26,6 +26,7 @@ type Table struct {
 	holds  map[omnibox.OrderKey]map[string]uuid.UUID // event by reason; none of a paused key
 	dead   []DeadLetter
 	paused bool
+	budget bucket
 	broken flaw // only tests break it
 }
 
@@ -42,6 +43,7 @@ type row struct {
 	Row
 	held  bool
 	waits time.Time // until when, where ScheduledAt cannot say it
+	token int64     // of its last lease
 }
 
 // Row is what a table keeps of an event.
@@ -51,6 +53,8 @@ type Row struct {
 	LastError   string
 	Class       omnibox.Class
 	CompletedAt time.Time
+	// LeaseUntil is the end of its lease by a workflow; zero if it has none.
+	LeaseUntil time.Time
 }
 
 // DeadLetter of an event that was given up.
@@ -60,6 +64,8 @@ type DeadLetter struct {
 	Error    string
 	Attempts int // the true number
 	Open     bool
+
+	parkedUntil time.Time
 }
 
 // New makes an empty table.
@@ -68,8 +74,8 @@ func New() *Table {
 }
 
 // Open makes a worker's side of the table. Of cfg it uses Owner, Lease,
-// Ordering, BehindFailure, OnComplete, ReadAhead and MaxFetchBytes, with the
-// defaults of package store.
+// Ordering, BehindFailure, OnComplete, ReadAhead, MaxFetchBytes and Escalation, with
+// the defaults of package store.
 func (t *Table) Open(cfg store.Config) *Store {
 	return &Store{table: t, cfg: cfg.WithDefaults()}
 }

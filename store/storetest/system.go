@@ -21,14 +21,17 @@ type System interface {
 	// Open makes a worker's side of the table. The claim mode, the table and
 	// the pipeline are the system's.
 	Open(t testing.TB, cfg store.Config) Store
+	// Lane opens the workflow lane's side of the table through a store that Open
+	// made.
+	Lane(t testing.TB, s Store, cfg store.LaneConfig) Lane
 	// ClaimsRows tells whether rows rather than slots are leased.
 	ClaimsRows() bool
 	// Begin begins a transaction of a producer. Several may be open at once.
 	Begin(t testing.TB) Tx
 	// Expire makes every lease run out now.
 	Expire(t testing.TB)
-	// Elapse moves all times of the rows into the past, as if d had gone by.
-	// Nothing is in hand then.
+	// Elapse moves all times of the rows, and of what workflows are counted by,
+	// into the past, as if d had gone by. Leases stay. Nothing is in hand then.
 	Elapse(t testing.TB, d time.Duration)
 	// Row finds a row.
 	Row(t testing.TB, id uuid.UUID) (Row, bool)
@@ -50,6 +53,18 @@ type Store interface {
 	Due(ctx context.Context, slots []int) ([]int, error)
 }
 
+// Lane is the workflow lane's side of the table.
+type Lane interface {
+	omnibox.CommitStrategy
+	Suspects(ctx context.Context, slots []int) (bool, error)
+	Assign(ctx context.Context, events []*omnibox.Event) ([]*omnibox.Event, error)
+	Begin(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) (*omnibox.Event, time.Time, error)
+	Extend(ctx context.Context, e *omnibox.Event) (time.Time, error)
+	GiveBack(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) error
+	Replay(ctx context.Context, ref omnibox.Ref, by string) (omnibox.Fence, error)
+	Discard(ctx context.Context, ref omnibox.Ref, by, note string) error
+}
+
 // Tx writes events.
 type Tx interface {
 	Enqueue(t testing.TB, events ...omnibox.Event) []uuid.UUID
@@ -63,6 +78,8 @@ type Row struct {
 	LastError                      string
 	Class                          omnibox.Class
 	ScheduledAt                    time.Time
+	// LeaseUntil is the end of the row's own lease; zero if it has none.
+	LeaseUntil time.Time
 }
 
 // DeadLetter is what the tests ask of a dead letter.
@@ -85,7 +102,7 @@ type Test struct {
 // Tests are all guarantees.
 func Tests() []Test {
 	var all []Test
-	for _, group := range [][]Test{fetching(), ordering(), leasing(), suspecting(), settling(), failing(), holding()} {
+	for _, group := range [][]Test{fetching(), ordering(), leasing(), suspecting(), settling(), failing(), holding(), assigning(), working(), escalating()} {
 		all = append(all, group...)
 	}
 	return all
