@@ -64,7 +64,7 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "auto", Claim: "shard", Lane: "auto", Faults: some(4)})
 	})
 	t.Run("lane workflow", func(t *testing.T) { // at a rate that a Temporal dev server can keep up with beside all this
-		campaign(t, &Campaign{Servers: s, Command: stock, Name: "workflow", Claim: "shard", Lane: "workflow", Rate: 8, Faults: some(3)})
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "workflow", Claim: "shard", Lane: "workflow", Rate: 5, Faults: some(3)})
 	})
 	t.Run("rows leased", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "row", Claim: "row", Faults: min(*count, 3)})
