@@ -14,13 +14,4 @@ func newPublisher(b config.Broker, log *slog.Logger) (broker.Publisher, error) {
 }
 
 // KafkaConfig is the adapter's configuration of a configured broker.
-func KafkaConfig(b config.Broker) kafka.Config {
-	cfg := kafka.Config{Addresses: b.Addresses, ClientID: b.ClientID, Compression: b.Compression, Version: b.Version}
-	if t := b.TLS; t != nil {
-		cfg.TLS = &kafka.TLS{CAFile: t.CA, CertFile: t.Cert, KeyFile: t.Key, InsecureSkipVerify: t.Insecure}
-	}
-	if s := b.SASL; s != nil {
-		cfg.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.Username, Password: string(s.Password)}
-	}
-	return cfg
-}
+func KafkaConfig(b config.Broker) kafka.Config { return b.Kafka() }

@@ -19,50 +19,50 @@ import (
 type Config struct {
 	// Addresses to start from, as host:port; the others are learned from them.
 	// Required.
-	Addresses []string `yaml:"addresses"`
+	Addresses []string
 	// ClientID names us in the broker's logs and quotas. Defaults to "omnibox".
-	ClientID string `yaml:"client_id"`
+	ClientID string
 	// Compression of record batches: none, gzip, snappy, lz4 or zstd. Defaults
 	// to none.
-	Compression string `yaml:"compression"`
+	Compression string
 	// Version is the newest Kafka whose protocol is spoken, such as "3.6.0", to
 	// be set only for what claims more than it can. Defaults to the newest that
 	// both sides know.
-	Version string `yaml:"version"`
+	Version string
 	// DialTimeout bounds one attempt to connect. Defaults to 3 s.
-	DialTimeout time.Duration `yaml:"dial_timeout"`
+	DialTimeout time.Duration
 	// RequestTimeout is how long a broker may take to have a batch replicated,
 	// at least 1 ms; it is given up for dead, and the batch sent again, 2 s
 	// later. Defaults to 5 s.
-	RequestTimeout time.Duration `yaml:"request_timeout"`
+	RequestTimeout time.Duration
 	// TLS encrypts connections. Defaults to none.
-	TLS *TLS `yaml:"tls"`
+	TLS *TLS
 	// SASL authenticates us with a name and password. Defaults to none.
-	SASL *SASL `yaml:"sasl"`
+	SASL *SASL
 }
 
 // TLS of the connections. Files hold PEM.
 type TLS struct {
 	// CAFile holds the authorities that brokers are checked against. Defaults
 	// to those of the system.
-	CAFile string `yaml:"ca_file"`
+	CAFile string
 	// CertFile and KeyFile are our own certificate, for brokers that ask for
 	// one. Default to none.
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	CertFile string
+	KeyFile  string
 	// ServerName to find in certificates. Defaults to the host of each address.
-	ServerName string `yaml:"server_name"`
+	ServerName string
 	// InsecureSkipVerify accepts any certificate, from anyone. Defaults to false.
-	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
+	InsecureSkipVerify bool
 }
 
 // SASL is a name and password and how to prove them.
 type SASL struct {
 	// Mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Required.
-	Mechanism string `yaml:"mechanism"`
+	Mechanism string
 	// User and Password. Required.
-	User     string `yaml:"user"`
-	Password string `yaml:"password"`
+	User     string
+	Password string
 }
 
 // answerSlack is how much longer than RequestTimeout an answer may be on its way.
@@ -75,46 +75,62 @@ var codecs = map[string]sarama.CompressionCodec{
 
 var mechanisms = []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512}
 
-// Validate reports every mistake at once.
+// FieldError is one mistake in a Config.
+type FieldError struct {
+	// Field as a configuration file has it, such as tls.ca.
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap gives what is wrong with the field.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+func mistake(field, format string, args ...any) error {
+	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// Validate reports every mistake at once: the error joins a *FieldError for each.
+// It reads the files of TLS.
 func (c *Config) Validate() error {
 	var errs []error
-	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	wrong := func(field, format string, args ...any) { errs = append(errs, mistake(field, format, args...)) }
 	if len(c.Addresses) == 0 {
-		mistake("addresses: at least one broker is required")
+		wrong("addresses", "is required: host:port of one or more brokers")
 	}
 	for _, a := range c.Addresses {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
-			mistake("addresses: %q is not host:port", a)
+			wrong("addresses", "%q is not host:port", a)
 		}
 	}
 	if _, ok := codecs[c.Compression]; !ok {
-		mistake("compression: %q is not one of none, gzip, snappy, lz4, zstd", c.Compression)
+		wrong("compression", "%q is not one of none, gzip, snappy, lz4, zstd", c.Compression)
 	}
 	if c.Version != "" {
 		if v, err := sarama.ParseKafkaVersion(c.Version); err != nil || !v.IsAtLeast(sarama.V2_1_0_0) {
-			mistake("version: %q is not a version of Kafka from 2.1.0.0 on", c.Version)
+			wrong("version", "%q is not a version of Kafka from 2.1.0.0 on", c.Version)
 		}
 	}
 	if c.DialTimeout < 0 {
-		mistake("dial_timeout: %s is negative", c.DialTimeout)
+		wrong("dial_timeout", "%s is negative", c.DialTimeout)
 	}
 	if c.RequestTimeout != 0 && c.RequestTimeout < time.Millisecond {
-		mistake("request_timeout: %s is less than 1ms", c.RequestTimeout)
+		wrong("request_timeout", "%s is less than 1ms", c.RequestTimeout)
 	}
 	if c.TLS != nil {
-		if _, err := c.TLS.config(); err != nil {
-			errs = append(errs, err)
-		}
+		_, found := c.TLS.config()
+		errs = append(errs, found...)
 	}
 	if s := c.SASL; s != nil {
 		if !slices.Contains(mechanisms, s.Mechanism) {
-			mistake("sasl.mechanism: %q is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", s.Mechanism)
+			wrong("sasl.mechanism", "%q is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", s.Mechanism)
 		}
 		if s.User == "" {
-			mistake("sasl.user: required")
+			wrong("sasl.username", "is required")
 		}
 		if s.Password == "" {
-			mistake("sasl.password: required")
+			wrong("sasl.password", "is required")
 		}
 	}
 	return errors.Join(errs...)
@@ -155,8 +171,8 @@ func (c *Config) requestTimeout() time.Duration { return cmp.Or(c.RequestTimeout
 
 func (c *Config) codec() sarama.CompressionCodec { return codecs[c.Compression] }
 
-// config reads the files.
-func (t *TLS) config() (*tls.Config, error) {
+// config reads the files, and gives every mistake.
+func (t *TLS) config() (*tls.Config, []error) {
 	var errs []error
 	conf := &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: t.ServerName,
@@ -167,21 +183,21 @@ func (t *TLS) config() (*tls.Config, error) {
 		conf.RootCAs = x509.NewCertPool()
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("tls.ca_file: %w", err))
+			errs = append(errs, mistake("tls.ca", "%w", err))
 		case !conf.RootCAs.AppendCertsFromPEM(pem):
-			errs = append(errs, fmt.Errorf("tls.ca_file: no certificate in %s", t.CAFile))
+			errs = append(errs, mistake("tls.ca", "no certificate in %s", t.CAFile))
 		}
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
-		errs = append(errs, errors.New("tls: cert_file and key_file belong together"))
+		errs = append(errs, mistake("tls", "cert and key go together: set both or neither"))
 	} else if t.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("tls.cert_file, tls.key_file: %w", err))
+			errs = append(errs, mistake("tls.cert", "%w", err))
 		}
 		conf.Certificates = []tls.Certificate{pair}
 	}
-	return conf, errors.Join(errs...)
+	return conf, errs
 }
 
 // scramClient makes xdg-go/scram fit sarama.

@@ -56,6 +56,11 @@ type Broker struct {
 	// Version of the newest Kafka whose protocol is spoken, such as 3.6.0.
 	// Empty: the newest that both sides know.
 	Version string `yaml:"version" pattern:"([0-9]+\\.[0-9]+\\.[0-9]+(\\.[0-9]+)?)?" example:"3.6.0"`
+	// DialTimeout bounds one attempt to connect.
+	DialTimeout time.Duration `yaml:"dial_timeout" default:"3s" min:"1ms" max:"1m"`
+	// RequestTimeout is how long a broker may take to have a batch replicated;
+	// the batch is sent again 2 s later.
+	RequestTimeout time.Duration `yaml:"request_timeout" default:"5s" min:"1ms" max:"5m"`
 }
 
 // TLS of a connection to a broker.
@@ -66,6 +71,8 @@ type TLS struct {
 	Cert string `yaml:"cert"`
 	// Key is a PEM file with the client's key.
 	Key string `yaml:"key"`
+	// ServerName to find in certificates. Empty: the host of each address.
+	ServerName string `yaml:"server_name"`
 	// Insecure accepts any certificate: for tests only.
 	Insecure bool `yaml:"insecure" default:"false"`
 }
@@ -229,6 +236,7 @@ func LoadDatabases(path string) (*Config, error) {
 	return c, nil
 }
 
+// load also reads the files that the configuration names.
 func load(path string) (*Config, problems, error) {
 	var data []byte
 	if path != "" {
@@ -237,12 +245,16 @@ func load(path string) (*Config, problems, error) {
 			return nil, nil, fmt.Errorf("read configuration: %w", err)
 		}
 	}
-	c, problems := parse(path, data, os.Environ())
-	return c, problems, nil
+	c, found := parse(path, data, os.Environ())
+	if c != nil {
+		found = append(found, c.checkFiles(found)...)
+	}
+	return c, found, nil
 }
 
 // Parse is Load with the file's content and the environment, as KEY=value,
-// given. The name is for error messages.
+// given. The name is for error messages. Files that the configuration names are
+// not looked at.
 func Parse(name string, data []byte, environ []string) (*Config, error) {
 	c, problems := parse(name, data, environ)
 	if err := problems.err(); err != nil {

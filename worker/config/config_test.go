@@ -3,11 +3,15 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox/broker/kafka"
 )
 
 // two is a file with two pipelines, as most have it.
@@ -259,6 +263,60 @@ func TestDatabasesAloneForTheCommandLine(t *testing.T) {
 	require.NoError(t, err)
 	_, err = LoadDatabases("/no/such/file")
 	require.ErrorContains(t, err, "read configuration: open /no/such/file")
+}
+
+// What the check accepts, the worker accepts: the adapter judges for both, and the
+// mistakes have the names and lines of the file.
+func TestBrokersAreCheckedAsTheWorkerDoes(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	file := write("omnibox.yaml", `databases: { main: { url: postgres://localhost/app } }
+brokers:
+  kafka:
+    addresses: ["localhost:9092", ":9092"]
+    version: "1.0.0"
+    tls:
+      ca: `+dir+`/no-such.pem
+      cert: `+write("cert.pem", "nothing")+`
+  other:
+    addresses: [localhost:9092]
+    dial_timeout: 0s
+    request_timeout: 1s
+    tls:
+      ca: `+write("ca.pem", "nothing")+`
+      cert: `+dir+`/no-such.pem
+      key: `+dir+`/no-such.key
+      server_name: kafka
+`)
+	_, err := Load(file)
+	require.Equal(t, strings.ReplaceAll(strings.TrimSpace(`
+DIR/omnibox.yaml:4: brokers.kafka.addresses: ":9092" is not host:port
+DIR/omnibox.yaml:5: brokers.kafka.version: "1.0.0" is not a version of Kafka from 2.1.0.0 on
+DIR/omnibox.yaml:7: brokers.kafka.tls.ca: open DIR/no-such.pem: no such file or directory
+DIR/omnibox.yaml:7: brokers.kafka.tls: cert and key go together: set both or neither
+DIR/omnibox.yaml:11: brokers.other.dial_timeout: 0s is out of range: 1ms to 1m
+DIR/omnibox.yaml:14: brokers.other.tls.ca: no certificate in DIR/ca.pem
+DIR/omnibox.yaml:15: brokers.other.tls.cert: open DIR/no-such.pem: no such file or directory`), "DIR", dir), err.Error())
+	_, err = LoadDatabases(file)
+	require.NoError(t, err, "who needs the database only need not have the files")
+}
+
+func TestBrokerIsGivenToTheAdapterWhole(t *testing.T) {
+	t.Parallel()
+	b := Broker{
+		Addresses: []string{"a:1"}, ClientID: "c", Compression: "zstd", Version: "3.6.0", DialTimeout: 1, RequestTimeout: 2,
+		TLS:  &TLS{CA: "ca", Cert: "cert", Key: "key", ServerName: "name", Insecure: true},
+		SASL: &SASL{Mechanism: "PLAIN", Username: "u", Password: "p"},
+	}
+	require.Equal(t, kafka.Config{
+		Addresses: []string{"a:1"}, ClientID: "c", Compression: "zstd", Version: "3.6.0", DialTimeout: 1, RequestTimeout: 2,
+		TLS:  &kafka.TLS{CAFile: "ca", CertFile: "cert", KeyFile: "key", ServerName: "name", InsecureSkipVerify: true},
+		SASL: &kafka.SASL{Mechanism: "PLAIN", User: "u", Password: "p"},
+	}, b.Kafka())
 }
 
 func FuzzParseNeverPanics(f *testing.F) {

@@ -1,0 +1,49 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/omnibox-go/omnibox/broker/kafka"
+)
+
+// Kafka is the adapter's configuration of the broker.
+func (b Broker) Kafka() kafka.Config {
+	cfg := kafka.Config{
+		Addresses: b.Addresses, ClientID: b.ClientID, Compression: b.Compression, Version: b.Version,
+		DialTimeout: b.DialTimeout, RequestTimeout: b.RequestTimeout,
+	}
+	if t := b.TLS; t != nil {
+		cfg.TLS = &kafka.TLS{CAFile: t.CA, CertFile: t.Cert, KeyFile: t.Key, ServerName: t.ServerName, InsecureSkipVerify: t.Insecure}
+	}
+	if s := b.SASL; s != nil {
+		cfg.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.Username, Password: s.Password.Reveal()}
+	}
+	return cfg
+}
+
+// broker lets the adapter judge, which the worker asks too: what is accepted here
+// is accepted there. Its names of fields are those of our keys.
+func (v *validator) broker(path string, cfg kafka.Config) {
+	err := cfg.Validate()
+	if err == nil {
+		return
+	}
+	joined, _ := err.(interface{ Unwrap() []error }) //nolint:errorlint // the list itself is wanted
+	for _, err := range joined.Unwrap() {
+		if e, ok := errors.AsType[*kafka.FieldError](err); ok {
+			v.problem(join(path, e.Field), "%s", e.Err)
+		}
+	}
+}
+
+// checkFiles finds what is wrong with the files of TLS, except where a problem is
+// known already.
+func (c *Config) checkFiles(known problems) problems {
+	v := validator{origins: c.origins, known: known}
+	for _, name := range slices.Sorted(maps.Keys(c.Brokers)) {
+		v.broker(join("brokers", name), c.Brokers[name].Kafka())
+	}
+	return v.problems
+}
