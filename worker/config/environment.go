@@ -19,8 +19,13 @@ var shortcuts = map[string]string{
 	"OMNIBOX_KAFKA_BROKERS": "OMNIBOX_BROKERS_KAFKA_ADDRESSES",
 }
 
-// ownVariables are read by the command line or the local stack and are no keys.
-var ownVariables = []string{"OMNIBOX_CONFIG"}
+// ownVariable matches what the command line, the local stack and tests read, and
+// what is no key.
+var ownVariable = regexp.MustCompile(`^OMNIBOX_(CONFIG|CACHE|(TEST|E2E|BENCH|BROKERTEST)_.*)$`)
+
+// entries are the sections with names of the user's own, and the name that is
+// meant where there is no file.
+var entries = map[string]string{"databases": "main", "brokers": "kafka", "outboxes": "outbox"}
 
 // serviceLink matches what Kubernetes sets for every Service, which for one
 // named omnibox looks like ours.
@@ -39,9 +44,15 @@ func variables(environ []string) map[string]string {
 // as not set.
 func overlay(root *node, env map[string]string) problems {
 	var found problems
+	listed := map[string][]string{} // in the file
+	for section := range entries {
+		for _, f := range fieldsOf(root.field(section)) {
+			listed[section] = append(listed[section], f.name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		rest, ours := strings.CutPrefix(name, prefix)
-		if !ours || env[name] == "" || serviceLink.MatchString(name) || slices.Contains(ownVariables, name) {
+		if !ours || env[name] == "" || serviceLink.MatchString(name) || ownVariable.MatchString(name) {
 			continue
 		}
 		if long, ok := shortcuts[name]; ok {
@@ -52,9 +63,12 @@ func overlay(root *node, env map[string]string) problems {
 		}
 		path, leaf := resolve(reflect.TypeFor[Config](), strings.Split(rest, "_"), root)
 		if leaf == nil {
-			if text := unknownVariable(name, root); text != "" {
-				found = append(found, &MistakeError{Where: name, Text: text})
-			}
+			found = append(found, &MistakeError{Where: name, Text: unknownVariable(name, root)})
+			continue
+		}
+		// what brings in an entry next to those of the file is a typing mistake
+		if names := listed[path[0]]; len(names) > 0 && !slices.Contains(names, path[1]) {
+			found = append(found, &MistakeError{Where: name, Text: fmt.Sprintf("%s in the file has no %q; %s", path[0], path[1], suggest(path[1], names))})
 			continue
 		}
 		n := root
@@ -146,27 +160,48 @@ func cutWords(words, head []string) ([]string, bool) {
 	return words[len(head):], true
 }
 
-// unknownVariable says what is wrong with a variable that no key belongs to.
-// One that is not like any of ours may be anybody's and is left alone.
+// unknownVariable says what is wrong with a variable that no key belongs to, and
+// which one was probably meant: one below it, if it is a section's; one that is
+// hardly different; one that ends like it, for the beginning is what people leave
+// out; else one that looks like it.
 func unknownVariable(name string, root *node) string {
-	if strings.HasPrefix(name, "OMNIBOX_INBOXES_") {
+	if strings.HasPrefix(name+"_", "OMNIBOX_INBOXES_") {
 		return refused["inboxes"]
 	}
 	valid := slices.Collect(maps.Keys(shortcuts))
-	sections := false
 	for _, f := range keysOf(reflect.TypeFor[Config]()) {
-		section := prefix + strings.ToUpper(f.name) + "_"
-		sections = sections || strings.HasPrefix(name, section)
-		valid = append(valid, variablesOf(f.typ, section[:len(section)-1], child(root, f.name))...)
+		n := child(root, f.name)
+		if own, ok := entries[f.name]; ok && len(fieldsOf(n)) == 0 {
+			n = &node{kind: mapping, fields: []field{{name: own, value: &node{}}}}
+		}
+		valid = append(valid, variablesOf(f.typ, prefix+strings.ToUpper(f.name), n)...)
+	}
+	if below := matching(valid, func(v string) bool { return strings.HasPrefix(v, name+"_") }); len(below) > 0 {
+		return "is a section, not a key; one of its keys is " + nearest(name, below)
 	}
 	best := nearest(name, valid)
-	switch far := distance(name, best); {
-	case far <= 2, sections && far <= len(name)/3:
-		return "no such key; did you mean " + best + "?"
-	case sections:
-		return "no such key; see docs/configuration.md"
+	far := distance(name, best)
+	for tail := name; far > 2 && strings.Contains(tail, "_"); {
+		_, tail, _ = strings.Cut(tail, "_")
+		if alike := matching(valid, func(v string) bool { return strings.HasSuffix(v, "_"+tail) }); len(alike) > 0 {
+			return "no such key; did you mean " + nearest(name, alike) + "?"
+		}
 	}
-	return ""
+	if far <= max(2, len(name)/3) {
+		return "no such key; did you mean " + best + "?"
+	}
+	return "no such key; see docs/configuration.md"
+}
+
+func matching(all []string, match func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return !match(s) })
+}
+
+func fieldsOf(n *node) []field {
+	if n == nil {
+		return nil
+	}
+	return n.fields
 }
 
 // variablesOf lists the variables below a key, with the names that are in the
