@@ -135,9 +135,9 @@ func (p *Pipeline) HandleOne(ctx context.Context, turn Turn, from int) (Took, er
 // FinishOne settles the verdict of a part: Completed, Skipped or Dead. A turn
 // whose lease is lost settles nothing, and is Gone.
 func (p *Pipeline) FinishOne(ctx context.Context, turn Turn, took Took) (Took, error) {
-	e, _, found := p.carried.take(turn, len(p.steps)+1)
-	if !found {
-		e = turn.event()
+	e := turn.event()
+	if w, found := p.carried.take(turn, len(p.steps)+1); found {
+		e = w.event
 	}
 	o := omnibox.Outcome{
 		Event: e, Verdict: took.Verdict, Class: took.Class, Error: took.Error, Attempts: took.Attempts, Counted: took.Verdict == omnibox.Dead,
@@ -163,10 +163,9 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 	if _, open := p.Breaker.Open(); open {
 		return p.letGo(ctx, turn)
 	}
-	e, deadline, found := p.carried.take(turn, from)
+	w, found := p.carried.take(turn, from)
 	if !found {
-		var err error
-		e, deadline, err = p.Lane.Begin(ctx, turn.Ref(), turn.fence())
+		e, deadline, err := p.Lane.Begin(ctx, turn.Ref(), turn.fence())
 		switch {
 		case errors.Is(err, omnibox.ErrLeaseLost):
 			return Took{Gone: true}, nil
@@ -176,10 +175,11 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 			return Took{Gone: true}, p.Lane.GiveBack(ctx, turn.Ref(), turn.fence())
 		}
 		turn.Begun = e.Fetches
+		w = carriedEvent{event: e, read: contentOf(e), until: deadline}
 	}
-	leaseCtx, lease := p.keepLease(ctx, e, deadline)
+	e := w.event
+	leaseCtx, lease := p.keepLease(ctx, e, w.until)
 	defer lease.stop()
-	read := contentOf(e)
 	result, err := Next, error(nil)
 	if !found {
 		result, err = p.runStepsOf(leaseCtx, e, 0, from)
@@ -187,14 +187,15 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 	if result == Next && err == nil {
 		result, err = run(leaseCtx, e)
 	}
-	err = read.hide(err, e)
+	err = w.read.hide(err, e)
 	if _, classed := errors.AsType[*omnibox.Error](err); err != nil && leaseCtx.Err() != nil && !classed {
 		err = omnibox.ErrNotSent // the lease ended under it
 	}
-	return p.settleOne(ctx, lease, turn, to, e, result, err)
+	return p.settleOne(ctx, lease, turn, to, w, result, err)
 }
 
-func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to int, e *omnibox.Event, result Result, err error) (Took, error) {
+func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to int, w carriedEvent, result Result, err error) (Took, error) {
+	e := w.event
 	took := Took{Begun: turn.Begun, Attempts: e.Attempts}
 	var o omnibox.Outcome
 	switch {
@@ -206,7 +207,8 @@ func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to
 		took.Verdict = omnibox.Skipped
 		return took, nil
 	default:
-		p.carried.put(turn, to, e, lease.until())
+		w.until = lease.until()
+		p.carried.put(turn, to, w)
 		return took, nil
 	}
 	took.Verdict, took.Class, took.Error, took.Attempts, took.Delay = o.Verdict, o.Class, o.Error, o.Attempts, o.Delay

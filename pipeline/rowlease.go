@@ -83,6 +83,7 @@ type carriedKey struct {
 
 type carriedEvent struct {
 	event *omnibox.Event
+	read  content // what it said before the steps
 	until time.Time
 }
 
@@ -90,8 +91,8 @@ type carriedEvent struct {
 // if nothing has, the event is not kept.
 const carriedMost = 256
 
-// put keeps an event, as it is behind some parts, until its lease ends.
-func (c *carried) put(turn Turn, part int, e *omnibox.Event, until time.Time) {
+// put keeps an event, as it is behind some parts.
+func (c *carried) put(turn Turn, part int, v carriedEvent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.events == nil {
@@ -106,16 +107,16 @@ func (c *carried) put(turn Turn, part int, e *omnibox.Event, until time.Time) {
 		}
 	}
 	if len(c.events) < carriedMost {
-		c.events[carriedKey{turn.ID, turn.Token, part}] = carriedEvent{e, until}
+		c.events[carriedKey{turn.ID, turn.Token, part}] = v
 	}
 }
 
 // take hands out what was kept, once, while its lease lasts.
-func (c *carried) take(turn Turn, part int) (*omnibox.Event, time.Time, bool) {
+func (c *carried) take(turn Turn, part int) (carriedEvent, bool) {
 	key := carriedKey{turn.ID, turn.Token, part}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, found := c.events[key]
 	delete(c.events, key)
-	return v.event, v.until, found && time.Now().Before(v.until)
+	return v, found && time.Now().Before(v.until)
 }
