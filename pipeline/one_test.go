@@ -1,0 +1,373 @@
+package pipeline_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/store"
+)
+
+// travel takes a value through the history of a workflow.
+func travel[T any](t *testing.T, v T) (out T) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &out))
+	return out
+}
+
+// handed writes events of key a and hands the first to a workflow.
+func (b *laneBed) handed(t *testing.T, n int) (pipeline.Turn, []omnibox.Event) {
+	t.Helper()
+	written := b.enqueue(1, n, "a")
+	return b.hand(t), written
+}
+
+func (b *laneBed) hand(t *testing.T) pipeline.Turn {
+	t.Helper()
+	assigned, _, err := pipeline.New(b.cfg).Assign(t.Context(), wave())
+	require.NoError(t, err)
+	require.Len(t, assigned, 1)
+	return travel(t, pipeline.TurnOf(assigned[0], time.Now()))
+}
+
+// handle does the whole work in one part.
+func (b *laneBed) handle(t *testing.T, turn pipeline.Turn) pipeline.Took {
+	t.Helper()
+	return handleOne(t, pipeline.New(b.cfg), turn, 0)
+}
+
+func handleOne(t *testing.T, p *pipeline.Pipeline, turn pipeline.Turn, from int) pipeline.Took {
+	t.Helper()
+	took, err := p.HandleOne(t.Context(), turn, from)
+	require.NoError(t, err)
+	return travel(t, took)
+}
+
+func stepsOne(t *testing.T, p *pipeline.Pipeline, turn pipeline.Turn, from, to int) pipeline.Took {
+	t.Helper()
+	took, err := p.StepsOne(t.Context(), turn, from, to)
+	require.NoError(t, err)
+	return travel(t, took)
+}
+
+func finishOne(t *testing.T, p *pipeline.Pipeline, turn pipeline.Turn, took pipeline.Took) pipeline.Took {
+	t.Helper()
+	took, err := p.FinishOne(t.Context(), turn, took)
+	require.NoError(t, err)
+	return travel(t, took)
+}
+
+// counting makes two steps that count their runs, and leave their mark.
+func (b *laneBed) counting() (runs [2]*atomic.Int32) {
+	for i := range runs {
+		runs[i] = new(atomic.Int32)
+		b.step(func(_ context.Context, e *omnibox.Event) (pipeline.Result, error) {
+			runs[i].Add(1)
+			e.Payload = body{number(e)*10 + i + 1}
+			return pipeline.Next, nil
+		})
+	}
+	return runs
+}
+
+// One process takes all parts: what the steps made of the event is at hand.
+func TestStepsRunOnceWithinAProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		runs := b.counting()
+		f := &finisher{}
+		b.cfg.Finishers = []pipeline.Finisher{f}
+		turn, written := b.handed(t, 2)
+		p := pipeline.New(b.cfg)
+		time.Sleep(2 * time.Second)
+		for part := range runs {
+			took := stepsOne(t, p, turn, part, part+1)
+			require.Equal(t, pipeline.Took{Begun: 1}, took)
+			turn = travel(t, turn.Next(took))
+		}
+		took := handleOne(t, p, turn, 2)
+		require.Equal(t, pipeline.Took{Verdict: omnibox.Completed, Begun: 1}, took)
+		require.Equal(t, omnibox.StatusPending, b.row(t, written[0].ID).Status)
+		require.Equal(t, 1, b.row(t, written[0].ID).Fetches)
+		require.Empty(t, f.seen)
+		require.Equal(t, pipeline.Took{Verdict: omnibox.Completed}, finishOne(t, p, turn.Next(took), took))
+		require.Equal(t, omnibox.StatusCompleted, b.row(t, written[0].ID).Status)
+		require.Equal(t, []int{112}, b.sent("a"))
+		require.Equal(t, []int32{1, 1}, []int32{runs[0].Load(), runs[1].Load()})
+		require.Len(t, f.seen, 1)
+		require.Equal(t, []time.Duration{2 * time.Second}, f.took, "since it was handed over")
+		b.untouched(t, written[1:])
+	})
+}
+
+// Each part runs in a process of its own: the steps before it run again, on the
+// event as it was written.
+func TestStepsRunAgainInAnotherProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		runs := b.counting()
+		f := &finisher{}
+		b.cfg.Finishers = []pipeline.Finisher{f}
+		turn, written := b.handed(t, 1)
+		for part := range runs {
+			took := stepsOne(t, pipeline.New(b.cfg), turn, part, part+1)
+			require.Equal(t, pipeline.Took{Begun: part + 1}, took)
+			turn = travel(t, turn.Next(took))
+		}
+		took := handleOne(t, pipeline.New(b.cfg), turn, 2)
+		require.Equal(t, pipeline.Took{Verdict: omnibox.Completed, Begun: 3}, took)
+		require.Equal(t, omnibox.Completed, finishOne(t, pipeline.New(b.cfg), turn.Next(took), took).Verdict)
+		require.Equal(t, []int32{3, 2}, []int32{runs[0].Load(), runs[1].Load()})
+		require.Equal(t, []int{112}, b.sent("a"))
+		require.Equal(t, omnibox.StatusCompleted, b.row(t, written[0].ID).Status)
+		require.Len(t, f.seen, 1)
+		require.Equal(t, omnibox.OrderKey{Topic: topic, Key: "a"}, f.seen[0].Event.OrderKey())
+	})
+}
+
+// A step may take many leases: nobody else gets the event meanwhile.
+//
+// trap: 9
+func TestLongStepKeepsTheLeaseOfItsEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		b.cfg.StepTimeout = 5 * time.Minute
+		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
+			for range 100 {
+				time.Sleep(time.Second)
+				b.nothingIsDue(t) //nolint:contextcheck // it is of the test
+			}
+			return pipeline.Next, nil
+		})
+		turn, written := b.handed(t, 1)
+		p := pipeline.New(b.cfg)
+		took := handleOne(t, p, turn, 0)
+		require.Equal(t, omnibox.Completed, took.Verdict)
+		require.InDelta(t, 20, b.lane.extends.Load(), 1, "at a third of the lease")
+		require.Equal(t, omnibox.Completed, finishOne(t, p, turn.Next(took), took).Verdict)
+		require.Equal(t, []int{1}, b.sent("a"))
+		require.Equal(t, omnibox.StatusCompleted, b.row(t, written[0].ID).Status)
+	})
+}
+
+// Another has the event while a step works on it. The step is told, and nothing
+// of the workflow gets into the row.
+//
+// trap: 9
+// trap: 11
+func TestWorkflowWhoseLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(context.Context) error{
+		"the step ends with its context": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"the step goes on":               func(context.Context) error { time.Sleep(20 * time.Second); return errBad },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newLaneBed()
+
+				f := &finisher{}
+				b.cfg.StepTimeout, b.cfg.Finishers = time.Minute, []pipeline.Finisher{f}
+				turn, written := b.handed(t, 1)
+				b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
+					b.table.Expire()
+					c, events := b.fetched(t) //nolint:contextcheck // it is of the test
+					require.NoError(t, c.Mark(ctx, []*omnibox.Event{&events[0]}))
+					return pipeline.Next, end(ctx)
+				})
+				began := time.Now()
+				require.Equal(t, pipeline.Took{Gone: true}, b.handle(t, turn))
+				require.Less(t, time.Since(began), 21*time.Second)
+				r := b.row(t, written[0].ID)
+				require.Equal(t, omnibox.StatusPending, r.Status)
+				require.Zero(t, r.Attempts)
+				require.Equal(t, 2, r.Fetches)
+				require.Empty(t, f.seen)
+				require.Empty(t, b.sent("a"))
+				require.Equal(t, pipeline.Took{Gone: true}, b.handle(t, turn), "nor does another part begin")
+				time.Sleep(time.Minute) // the step ends
+			})
+		})
+	}
+}
+
+// The lease cannot be extended, and nobody else has taken it: the step stops in
+// time, and the event is as it was.
+func TestLeaseThatCannotBeExtended(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		b.cfg.StepTimeout = time.Minute
+		turn, written := b.handed(t, 1)
+		b.lane.extend = func() error { return omnibox.Unreachable(errBad) }
+		b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
+			<-ctx.Done()
+			return pipeline.Next, ctx.Err()
+		})
+		began := time.Now()
+		took := b.handle(t, turn)
+		require.Equal(t, 12*time.Second, time.Since(began), "the lease less its margin")
+		require.Equal(t, omnibox.Released, took.Verdict)
+		require.True(t, took.Gone)
+		b.untouched(t, written)
+	})
+}
+
+// The worker shuts down, or the activity is cancelled.
+//
+// trap: 17
+func TestWorkOnOneEventIsCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		turn, written := b.handed(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
+			cancel()
+			return pipeline.Next, ctx.Err()
+		})
+		took, err := pipeline.New(b.cfg).HandleOne(ctx, turn, 0)
+		require.NoError(t, err)
+		require.Equal(t, omnibox.Released, took.Verdict)
+		require.True(t, took.Gone)
+		b.untouched(t, written)
+	})
+}
+
+// trap: 13
+func TestDestinationOfOneEventCannotBeReached(t *testing.T) {
+	t.Parallel()
+	for _, answers := range []bool{false, true} {
+		t.Run(fmt.Sprint("probe answers ", answers), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newLaneBed()
+
+				var calls atomic.Int32
+				handle := func(context.Context, []*omnibox.Event) []error {
+					calls.Add(1)
+					return []error{omnibox.Unreachable(errBad)}
+				}
+				b.cfg.Handler = &probed{Handler: handleFunc(handle), probe: func() error {
+					if answers {
+						return nil
+					}
+					return errBad
+				}}
+				turn, written := b.handed(t, 1)
+				p := pipeline.New(b.cfg)
+				isGone := func(took pipeline.Took) {
+					require.Equal(t, omnibox.Released, took.Verdict)
+					require.Equal(t, omnibox.ClassUnreachable, took.Class)
+					require.True(t, took.Gone)
+				}
+				isGone(handleOne(t, p, turn, 0))
+				_, open := p.Breaker.Open()
+				require.Equal(t, !answers, open, "others go on if it is this event's part alone")
+				b.untouched(t, written)
+
+				turn = b.hand(t)
+				isGone(handleOne(t, p, turn, 0))
+				require.Equal(t, answers, calls.Load() == 2, "nothing is sent while it is down")
+				b.untouched(t, written)
+			})
+		})
+	}
+}
+
+// A failure is decided and settled in one place: what the caller is told is what
+// the row says.
+func TestOneEventFailsAndIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		f := &finisher{}
+		b.cfg.Finishers = []pipeline.Finisher{f}
+		b.failing("a", 1, 2, errBad)
+		turn, written := b.handed(t, 2)
+		for attempts := 1; attempts <= 2; attempts++ {
+			took := b.handle(t, turn)
+			r := b.row(t, written[0].ID)
+			require.Equal(t, pipeline.Took{
+				Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "step user: bad", Attempts: attempts, Delay: took.Delay, Token: turn.Token,
+			}, took)
+			require.InDelta(t, 7500*time.Millisecond<<(attempts-1), took.Delay, float64(2500*time.Millisecond<<(attempts-1)))
+			require.Equal(t, attempts, r.Attempts)
+			require.Equal(t, time.Now().Add(took.Delay), r.ScheduledAt)
+			require.Equal(t, took.Error, r.LastError)
+			require.Zero(t, r.Fetches)
+			require.Len(t, f.seen, attempts)
+			turn = travel(t, turn.Next(took))
+			require.True(t, turn.HoldsKey)
+			b.nothingIsDue(t) // what is behind waits
+			time.Sleep(took.Delay)
+		}
+		took := b.handle(t, turn)
+		require.Equal(t, omnibox.Completed, took.Verdict)
+		require.Equal(t, 2, took.Attempts)
+		finishOne(t, pipeline.New(b.cfg), turn.Next(took), took)
+		require.Equal(t, []int{1}, b.sent("a"))
+		require.Equal(t, omnibox.StatusCompleted, b.row(t, written[0].ID).Status)
+		b.untouched(t, written[1:])
+	})
+}
+
+// An attempt at a time that the handler names does not count.
+func TestOneEventAsksForATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		turn, written := b.handed(t, 1)
+		b.failing("a", 1, 1, omnibox.RetryAt(time.Now().Add(time.Hour)))
+		took := b.handle(t, turn)
+		require.Equal(t, omnibox.Retry, took.Verdict)
+		require.Zero(t, took.Attempts)
+		require.Equal(t, time.Hour, took.Delay)
+		require.Zero(t, b.row(t, written[0].ID).Attempts)
+		turn = turn.Next(took)
+		time.Sleep(took.Delay + time.Minute)
+		require.Equal(t, omnibox.Completed, b.handle(t, turn).Verdict, "its lease lasts until then")
+	})
+}
+
+// There are as many workflows of failed events as there may be: this one ends,
+// and the event backs off in its row.
+func TestOneEventFailsOverTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBedWith(store.Escalation{}, store.LaneConfig{Budget: -1, InFlight: 100})
+
+		b.failing("a", 1, 1, errBad)
+		turn, written := b.handed(t, 2)
+		took := b.handle(t, turn)
+		require.Equal(t, omnibox.Retry, took.Verdict)
+		require.True(t, took.Gone)
+		r := b.row(t, written[0].ID)
+		require.Equal(t, 1, r.Attempts)
+		require.Zero(t, r.LeaseUntil)
+		require.Equal(t, time.Now().Add(took.Delay), r.ScheduledAt)
+		time.Sleep(took.Delay)
+		b.drain(t)
+		require.Equal(t, upTo(2), b.sent("a"))
+	})
+}
