@@ -51,6 +51,8 @@ type box struct {
 	name string
 	cfg  config.Outbox
 	*store.Store
+	// table is the same for pipelines on one table.
+	table string
 	// shares says that another pipeline works on the same table.
 	shares bool
 }
@@ -85,7 +87,7 @@ func (a *app) withBoxes(ctx context.Context, names []string, fn func(cfg *config
 		if err != nil {
 			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
-		boxes = append(boxes, box{name: name, cfg: out, Store: s, shares: shares(cfg, name)})
+		boxes = append(boxes, box{name: name, cfg: out, Store: s, table: cfg.TableOf(name), shares: shares(cfg, name)})
 	}
 	return fn(cfg, boxes)
 }
@@ -112,9 +114,8 @@ func pipelines(cfg *config.Config, names []string) ([]string, error) {
 }
 
 func shares(cfg *config.Config, name string) bool {
-	mine := cfg.Outboxes[name]
-	for other, out := range cfg.Outboxes {
-		if other != name && out.Database == mine.Database && out.Table == mine.Table {
+	for other := range cfg.Outboxes {
+		if other != name && cfg.TableOf(other) == cfg.TableOf(name) {
 			return true
 		}
 	}

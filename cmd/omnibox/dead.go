@@ -113,11 +113,10 @@ func tables(boxes []box) []box {
 	var out []box
 	seen := map[string]bool{}
 	for _, b := range boxes {
-		at := b.cfg.Database + "/" + b.cfg.Table
-		if b.shares || !seen[at] {
+		if b.shares || !seen[b.table] {
 			out = append(out, b)
 		}
-		seen[at] = true
+		seen[b.table] = true
 	}
 	return out
 }

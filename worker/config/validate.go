@@ -85,8 +85,7 @@ func (v *validator) missing(path, what, name string, have []string, variable str
 func (v *validator) shared(c *Config) {
 	first := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Outboxes)) {
-		o := c.Outboxes[name]
-		table := place(o.Database, c.Databases[o.Database]) + "/" + strings.TrimPrefix(o.Table, "public.")
+		table := c.TableOf(name)
 		other, taken := first[table]
 		if !taken {
 			first[table] = name
@@ -95,10 +94,17 @@ func (v *validator) shared(c *Config) {
 		for _, each := range []string{other, name} {
 			if o := c.Outboxes[each]; o.Claim != "row" || o.Filter.Empty() {
 				v.problem(join("outboxes", each),
-					"outboxes %s and %s share table %s: both need claim: row and a filter", other, name, o.Table)
+					"outboxes %s and %s share table %s: both need claim: row and a filter", other, name, c.Outboxes[name].Table)
 			}
 		}
 	}
+}
+
+// TableOf names the table of an outbox so that two outboxes with one table have
+// one name, however they spell it.
+func (c *Config) TableOf(outbox string) string {
+	o := c.Outboxes[outbox]
+	return place(o.Database, c.Databases[o.Database]) + "/" + strings.TrimPrefix(o.Table, "public.")
 }
 
 // place tells databases apart: by server and database where the url says so,
