@@ -51,6 +51,9 @@ type DeadLetter struct {
 	ResolvedAt *time.Time
 	ResolvedBy string
 	Note       string
+	// ParkedUntil is until when the event's workflow waits for a person; nil if
+	// it has none that waits.
+	ParkedUntil *time.Time
 }
 
 // DeadFilter chooses dead letters of the table; empty fields match everything.
@@ -174,24 +177,26 @@ func (id DeadID) String() string {
 
 // Row is an event's row as a person wants to see it.
 type Row struct {
-	ID             uuid.UUID
-	CreatedAt      time.Time
-	Topic          string
-	PartitionKey   string
-	EventType      string
-	AggregateType  string
-	AggregateID    uuid.UUID
-	Status         omnibox.Status
-	AttemptsMade   int
-	MaxAttempts    int
-	Replays        int
-	Seq            int64
-	Held           bool
-	ScheduledAt    time.Time
-	CompletedAt    *time.Time
-	LastError      string
-	ErrorClass     omnibox.Class
-	LockedBy       string
+	ID            uuid.UUID
+	CreatedAt     time.Time
+	Topic         string
+	PartitionKey  string
+	EventType     string
+	AggregateType string
+	AggregateID   uuid.UUID
+	Status        omnibox.Status
+	AttemptsMade  int
+	MaxAttempts   int
+	Replays       int
+	Seq           int64
+	Held          bool
+	ScheduledAt   time.Time
+	CompletedAt   *time.Time
+	LastError     string
+	ErrorClass    omnibox.Class
+	LockedBy      string
+	// LeaseUntil is nil unless the row is leased now.
+	LeaseUntil     *time.Time
 	TraceID        string
 	CorrelationID  string
 	CausationID    string

@@ -150,3 +150,15 @@ func TestDoctorHintsAtIndexesThatNobodyUses(t *testing.T) {
 	require.NotContains(t, c.Found, "_due")
 	require.Contains(t, c.Mend, "drop index concurrently public.idx_outbox_events_locked_at")
 }
+
+func TestTopicsAreThoseOfTriedEventsToo(t *testing.T) {
+	t.Parallel()
+	b := newAdminBox(t, store.Config{})
+	ids := b.rows(t, 30)
+	b.exec(t, `update outbox_events set topic = 'mistyped', attempts_made = 1, created_at = now() - interval '1 minute', error_class = 'permanent',
+		scheduled_at = now() - interval '10 seconds' where id = $1`, ids[0])
+	b.exec(t, `update outbox_events set topic = 'later', scheduled_at = now() + interval '1 hour' where id = $1`, ids[1])
+	topics, err := b.Topics(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"later", "mistyped", "orders"}, topics)
+}

@@ -62,6 +62,8 @@ type Status struct {
 	OldestHolds []Hold
 	// Dead is open dead letters by class.
 	Dead []DeadCount
+	// Workflows are the pipeline's own, also where several share the table.
+	Workflows Workflows
 	// Slots are the leases of the table's slots.
 	Slots []SlotLease
 }
@@ -108,7 +110,7 @@ type SlotLease struct {
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	out := Status{Pipeline: s.cfg.Pipeline, Table: s.table}
 	for _, read := range []func(context.Context, *Status) error{
-		s.readBacklog, s.readRows, s.readPause, s.readHolds, s.readDead, s.readSlots,
+		s.readBacklog, s.readRows, s.readPause, s.readHolds, s.readDead, s.readWorkflows, s.readSlots,
 	} {
 		if err := read(ctx, &out); err != nil {
 			return Status{}, fmt.Errorf("read status of %s: %w", s.cfg.Pipeline, err)

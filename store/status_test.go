@@ -78,10 +78,16 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 			case when n % 8 = 3 then now() + interval '1 day' else now() end
 		from generate_series(1, 200000) n`)
 	b.exec(t, "vacuum analyze outbox_events")
-	for _, name := range []string{"status_backlog", "status_rows"} {
+	for name, args := range map[string]pgx.StrictNamedArgs{
+		"status_backlog":         {"cap": 10_000},
+		"status_rows":            {"cap": 10_000},
+		"status_workflows":       {"cap": 10_000, "table": "public.outbox_events", "pipeline": "orders", "workflow": "workflow:orders"},
+		"status_workflow_events": {"limit": 5, "table": "public.outbox_events", "pipeline": "orders", "workflow": "workflow:orders"},
+		"doctor_topics":          {},
+	} {
 		statement, err := os.ReadFile("sql/" + name + ".sql")
 		require.NoError(t, err)
-		plan, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), pgx.StrictNamedArgs{"cap": 10_000})
+		plan, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), args)
 		require.NotContains(t, plan, `"Seq Scan"`, name)
 		require.Less(t, buffers, 2000.0, name) // the whole table has some 7,000
 		t.Logf("%s: %v buffers", name, buffers)
@@ -103,4 +109,61 @@ func explain(t *testing.T, b adminBox, statement string, args pgx.StrictNamedArg
 	}
 	require.NoError(t, json.Unmarshal(plan, &top))
 	return string(plan), top[0].Plan.Hit + top[0].Plan.Read
+}
+
+func TestStatusOfEventsWithWorkflows(t *testing.T) {
+	t.Parallel()
+	b := newAdminBox(t, store.Config{Pipeline: "orders"})
+	calm, err := b.Status(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, calm.Workflows)
+	require.Equal(t, 20, calm.Workflows.Budget.Left(calm.Now, 60, 20), "none was used: it is full")
+
+	ids := b.rows(t, 20)
+	b.exec(t, `update outbox_events set lease_until = now() + interval '1 minute', lease_token = 1, locked_at = now(), locked_by = 'workflow:orders'
+		where id = any ($1)`, ids[:5])
+	b.exec(t, `update outbox_events set error_class = 'transient', attempts_made = 2, scheduled_at = now() + interval '30 seconds' where id = any ($1)`, ids[:2])
+	b.exec(t, `update outbox_events set lease_until = now() - interval '1 second' where id = $1`, ids[4])
+	b.exec(t, `update outbox_events set lease_until = now() + interval '1 minute', lease_token = 1, locked_at = now(), locked_by = 'workflow:returns'
+		where id = $1`, ids[5])
+	b.die(t, ids[10:14])
+	b.exec(t, `update omnibox.dead_letters set pipeline = 'orders', parked_until = now() + interval '1 day' where event_id = any ($1)`, ids[10:12])
+	b.exec(t, `update omnibox.dead_letters set pipeline = 'orders', parked_until = now() - interval '1 day' where event_id = $1`, ids[12])
+	b.exec(t, `update omnibox.dead_letters set pipeline = 'returns', parked_until = now() + interval '1 day' where event_id = $1`, ids[13])
+	b.exec(t, `insert into omnibox.pipelines (name, table_name, workflow_tokens, workflow_tokens_at)
+		values ('orders', 'public.outbox_events', 3.5, now() - interval '6 seconds')`)
+
+	got, err := b.Status(t.Context())
+	require.NoError(t, err)
+	w := got.Workflows
+	require.Equal(t, store.Count{N: 2}, w.InFlight)
+	require.Equal(t, store.Count{N: 2}, w.Retrying)
+	require.Equal(t, store.Count{N: 2}, w.Parked)
+	require.Equal(t, 9, w.Budget.Left(w.Budget.At.Add(6*time.Second), 60, 20))
+	require.Equal(t, 20, w.Budget.Left(w.Budget.At.Add(time.Hour), 60, 20))
+	require.Len(t, w.Events, 4)
+	parked := 0
+	for _, e := range w.Events {
+		if e.Parked {
+			parked++
+			require.Contains(t, ids[10:12], e.EventID)
+			continue
+		}
+		require.Contains(t, ids[:2], e.EventID)
+		require.Equal(t, 2, e.Attempts)
+	}
+	require.Equal(t, 2, parked)
+
+	shown, err := b.ShowDead(t.Context(), store.ShowDeadParams{ID: store.DeadID{Event: ids[10]}})
+	require.NoError(t, err)
+	require.WithinDuration(t, got.Now.Add(24*time.Hour), *shown.Letters[0].ParkedUntil, time.Minute)
+	shown, err = b.ShowDead(t.Context(), store.ShowDeadParams{ID: store.DeadID{Event: ids[12]}})
+	require.NoError(t, err)
+	require.Nil(t, shown.Letters[0].ParkedUntil, "it waits no longer")
+	shown, err = b.ShowDead(t.Context(), store.ShowDeadParams{ID: store.DeadID{Event: ids[0]}})
+	require.NoError(t, err)
+	require.NotNil(t, shown.Row.LeaseUntil)
+	list, err := b.ListDead(t.Context(), store.ListDeadParams{})
+	require.NoError(t, err)
+	require.Len(t, list.Letters, 4)
 }

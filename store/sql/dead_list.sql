@@ -2,7 +2,8 @@
 -- dead_letters_recent.
 select id, pipeline, table_name, event_id, event_created_at, topic, partition_key, event_type, error, error_class,
 	fingerprint, attempts, first_at, last_at, state, resolved_at, coalesce(resolved_by, '') as resolved_by,
-	coalesce(note, '') as note
+	coalesce(note, '') as note,
+	case when state = 'open' and parked_until > now() then parked_until end as parked_until
 from omnibox.dead_letters
 where table_name = @table
 	and (@state = '' or state = @state)
