@@ -133,7 +133,11 @@ func runWorkflowLane(step bool) func(context.Context, Setup) (Sample, error) {
 	return func(ctx context.Context, s Setup) (Sample, error) {
 		s.Events = s.Children
 		return relay(ctx, s, func(ctx context.Context, b *lab.Box, t *tally) error {
-			return runWorkerIn(ctx, s, b, t, "workflow", step)
+			address, err := s.Lab.Temporal(ctx)
+			if err != nil {
+				return err
+			}
+			return runWorkerIn(ctx, b, t, address, "lane: workflow", step)
 		})
 	}
 }

@@ -22,6 +22,9 @@ import (
 // laneRatio is what fences, steps and order may cost: at most 15%.
 const laneRatio = 0.85
 
+// directRatio is what a worker that has lost Temporal delivers, of the batch lane.
+const directRatio = 0.8
+
 // lanes are the batch lane, as the worker's drain activity runs it.
 func lanes() []Variant {
 	return []Variant{
@@ -40,6 +43,10 @@ func lanes() []Variant {
 		{
 			Name: "worker", Title: "the whole worker, two pollers under Temporal", Against: "update-loop",
 			Goals: []Goal{{Figure: Rate, AtLeast: laneRatio}}, run: runWorker,
+		},
+		{
+			Name: "worker-direct", Title: "the whole worker while Temporal is down (temporal_down: direct)", Against: "lane",
+			Goals: []Goal{{Figure: Rate, AtLeast: directRatio}}, run: runDirect,
 		},
 	}
 }

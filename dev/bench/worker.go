@@ -19,17 +19,24 @@ import (
 // to the last: how soon a poller notices a backlog is another question.
 func runWorker(ctx context.Context, s Setup) (Sample, error) {
 	return relay(ctx, s, func(ctx context.Context, b *lab.Box, t *tally) error {
-		return runWorkerIn(ctx, s, b, t, "batch", false)
+		address, err := s.Lab.Temporal(ctx)
+		if err != nil {
+			return err
+		}
+		return runWorkerIn(ctx, b, t, address, "lane: batch", false)
 	})
 }
 
-// runWorkerIn runs a worker in a lane until all events are settled.
-func runWorkerIn(ctx context.Context, s Setup, b *lab.Box, t *tally, lane string, step bool) error {
-	address, err := s.Lab.Temporal(ctx)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.Parse("bench", workerConfig(b, address, lane), nil)
+// runDirect is the whole worker where Temporal cannot be reached.
+func runDirect(ctx context.Context, s Setup) (Sample, error) {
+	return relay(ctx, s, func(ctx context.Context, b *lab.Box, t *tally) error {
+		return runWorkerIn(ctx, b, t, "127.0.0.1:1", "lane: auto, temporal_down: direct", false)
+	})
+}
+
+// runWorkerIn runs a worker, with more of its configuration, until all events are settled.
+func runWorkerIn(ctx context.Context, b *lab.Box, t *tally, temporal, lane string, step bool) error {
+	cfg, err := config.Parse("bench", workerConfig(b, temporal, lane), nil)
 	if err != nil {
 		return err
 	}
@@ -57,7 +64,7 @@ func workerConfig(b *lab.Box, temporal, lane string) []byte {
 	return fmt.Appendf(nil, `
 databases: { main: { url: %q } }
 brokers: { kafka: { addresses: ["%s"] } }
-outboxes: { bench: { shards: %d, batch: %d, lane: %s } }
+outboxes: { bench: { shards: %d, batch: %d, %s } }
 temporal: { address: %q, id_prefix: %q }
 http: { listen: "off" }
 `, b.URL, strings.Join(b.Brokers, `", "`), workers, batch, lane, temporal, b.Topic)
