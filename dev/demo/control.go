@@ -139,7 +139,11 @@ func poll(ctx context.Context, ask func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if ok, err := ask(ctx); ok || err != nil {
+		ok, err := ask(ctx)
+		if err != nil && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if ok || err != nil {
 			return err
 		}
 		select {

@@ -45,7 +45,7 @@ func TestDemoEndsWithEveryPromiseKept(t *testing.T) {
 		"attempt 3 of 4 has failed",
 		"dead after 4 attempts, and parked",
 		"--name replay",
-		"replayed by demo, and delivered",
+		"replayed by demo, and delivered; its workflow has ended",
 		"paused, by a signal",
 		"events a second",
 		"none lost",

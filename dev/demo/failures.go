@@ -89,7 +89,14 @@ func (sh *show) bury(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sh.screen.good("replayed by %s, and delivered", letter.ResolvedBy) // someone may have been faster, in a second terminal
+	if letter.ResolvedBy != "demo" { // someone was faster, in a second terminal
+		sh.screen.good("replayed by %s, and delivered", letter.ResolvedBy)
+		return nil
+	}
+	if err := sh.stack.awaitEnded(ctx, bad.orders[0]); err != nil {
+		return err
+	}
+	sh.screen.good("replayed by demo, and delivered; its workflow has ended")
 	return nil
 }
 
@@ -100,16 +107,17 @@ func (sh *show) kill(ctx context.Context, p purchase) (store.DeadLetter, error) 
 	if err := sh.shop.place(ctx, p, false); err != nil {
 		return store.DeadLetter{}, err
 	}
-	if err := sh.escalated(ctx, order); err != nil {
-		return store.DeadLetter{}, err
-	}
 	told := 0
 	err := poll(ctx, func(ctx context.Context) (bool, error) {
 		attempts, status, err := sh.shop.attempts(ctx, order)
-		if err == nil && attempts > told {
-			told = attempts
-			sh.screen.say("attempt %d of %d has failed", attempts, maxAttempts)
+		if err != nil || attempts == told {
+			return false, err
 		}
+		sh.screen.say("attempt %d of %d has failed", attempts, maxAttempts)
+		if told == 0 {
+			err = sh.escalated(ctx, order)
+		}
+		told = attempts
 		return status == omnibox.StatusFailed, err
 	})
 	if err != nil {

@@ -61,6 +61,20 @@ func (s *stack) awaitParked(ctx context.Context, order uuid.UUID) error {
 	return nil
 }
 
+// awaitEnded waits until the workflow of an order's event has completed.
+func (s *stack) awaitEnded(ctx context.Context, order uuid.UUID) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	err := s.client.GetWorkflow(ctx, s.eventID(order), "").Get(ctx, nil)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the workflow of order %s to end: %w", order, err)
+	}
+	return nil
+}
+
 // query asks a workflow how it is.
 func (s *stack) query(ctx context.Context, id string, state any) error {
 	v, err := s.client.QueryWorkflow(ctx, id, "", workflows.QueryStatus)
