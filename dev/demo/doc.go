@@ -1,7 +1,8 @@
-// Package demo shows omnibox at work on a small order service: orders that
-// arrive, a transaction that fails, a step that fails and recovers, a dead
-// letter and its replay, a pause and a burst. Then it reads the topic and the
-// tables, and says whether every promise was kept.
+// Package demo shows omnibox at work on a small order service: a few orders that
+// have a workflow each, more that do not, a transaction that fails, a pause and a
+// burst, a step that fails and recovers, a dead event and its replay by a signal to
+// its workflow. Then it reads the topic and the tables, and says whether every
+// promise was kept.
 //
 // Nothing in it is staged: orders are written by transactions, the worker is
 // worker.Run with a step of the service's own, and what is said to have been
