@@ -36,8 +36,8 @@ type Spec struct {
 
 // Step is a stage of a pipeline, run for each event before the handler. It
 // runs again on every attempt, so it must be idempotent. It may change the
-// event that later steps see, except ID, Topic and Key. An error means what
-// its omnibox.Class says.
+// event that later steps see, except ID, Topic and Key; a Payload that it sets
+// becomes JSON at once. An error means what its omnibox.Class says.
 //
 // Events of one claim pass a step one after the other; other claims use the
 // same step at the same time. A run that outlives its timeout is given up on:
@@ -61,6 +61,8 @@ type Handler interface {
 	// nothing after ctx's deadline. If it panics, it is called again with each
 	// event alone.
 	Handle(ctx context.Context, events []*omnibox.Event) []error
-	// Probe returns nil if the destination can be reached.
+	// Probe returns nil if the destination can be reached. While it can, events
+	// that it could not reach are left out for a while, with their keys; while it
+	// cannot, everything waits.
 	Probe(ctx context.Context) error
 }

@@ -30,8 +30,11 @@ func (v *validator) broker(path string, cfg kafka.Config) {
 	if err == nil {
 		return
 	}
-	joined, _ := err.(interface{ Unwrap() []error }) //nolint:errorlint // the list itself is wanted
-	for _, err := range joined.Unwrap() {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
 		if e, ok := errors.AsType[*kafka.FieldError](err); ok {
 			v.problem(join(path, e.Field), "%s", e.Err)
 		}
