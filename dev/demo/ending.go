@@ -54,14 +54,15 @@ func (sh *show) stay(ctx context.Context) error {
 	return sh.whileOpen(ctx, time.Second/2, func(ctx context.Context) error {
 		odd := sh.shop.buy(sh.shop.customer(20))
 		odd.currency = "JPY"
+		sh.screen.title("Still open, with two orders a second. Ctrl-C ends it.")
+		sh.screen.say("An order in %s, which the step does not know either:", odd.currency)
 		letter, err := sh.kill(ctx, odd)
 		if err != nil {
 			return err
 		}
 		sh.audit.learn(odd.currency)
-		sh.screen.title("Still open, with two orders a second. Ctrl-C ends it.")
-		sh.screen.say("An order in %s has died just now, and the step was mended. To replay it", odd.currency)
-		sh.screen.say("yourself, in a second terminal, in this folder:")
+		sh.screen.say("It is dead, and the step is mended now. To replay it yourself, in a second")
+		sh.screen.say("terminal, in this folder:")
 		sh.commands("status", "dead list", fmt.Sprintf("dead replay %d", letter.ID), "pause", "resume")
 		sh.screen.say("Or ask its workflow to do it:")
 		sh.signalCommand(letter)
