@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -19,19 +20,18 @@ import (
 // lane is a workflow lane that a test can hook into.
 type lane struct {
 	*memstore.Lane
-	suspects func() error                           // before each look for suspects
+	suspects func() error                           // after each look for suspects
 	extend   func() error                           // before each extend
 	commit   func(outcomes []omnibox.Outcome) error // before each commit
 	extends  atomic.Int32
 }
 
 func (l *lane) Suspects(ctx context.Context, slots []int) (bool, error) {
-	if l.suspects != nil {
-		if err := l.suspects(); err != nil {
-			return false, err
-		}
+	found, err := l.Lane.Suspects(ctx, slots)
+	if l.suspects != nil && err == nil {
+		err = l.suspects()
 	}
-	return l.Lane.Suspects(ctx, slots)
+	return found, err
 }
 
 func (l *lane) Extend(ctx context.Context, e *omnibox.Event) (time.Time, error) {
@@ -130,13 +130,18 @@ func TestAssignHandsOverAtMostAWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newLaneBed()
 
-		b.enqueue(1, 1, "a", "b", "c", "d", "e")
 		in := wave()
 		in.Most = 2
-		for _, want := range []int{2, 2, 1, 0} {
-			keys, backlog := b.assign(t, in)
-			require.Len(t, keys, want)
-			require.False(t, backlog)
+		for n, calm := range []int{0, 10} {
+			in.Calm = calm
+			for i := range 5 {
+				b.enqueue(1, 1, fmt.Sprint(n, i))
+			}
+			for _, want := range []int{2, 2, 1, 0} {
+				keys, backlog := b.assign(t, in)
+				require.Len(t, keys, want)
+				require.False(t, backlog)
+			}
 		}
 	})
 }
@@ -193,6 +198,12 @@ func TestAssignLeavesWhatOnlyADrainHandles(t *testing.T) {
 		make func(t *testing.T, b *laneBed)
 		want []string
 	}{
+		"asked for a time": {func(t *testing.T, b *laneBed) {
+			t.Helper()
+			b.failing("a", 1, 1, omnibox.RetryAt(time.Now().Add(10*time.Second)))
+			b.drain(t, func(d *pipeline.Drain) { d.Linger = time.Millisecond })
+			time.Sleep(10 * time.Second)
+		}, []string{"b"}},
 		"failed before": {func(t *testing.T, b *laneBed) {
 			t.Helper()
 			b.failing("a", 1, 1, errBad)
@@ -239,6 +250,44 @@ func TestAssignLeavesWhatOnlyADrainHandles(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nothing holds its key for it where others may overtake it.
+func TestAssignLeavesWhatFailedBeforeAndHoldsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBedOn(store.Config{Owner: "a", BehindFailure: "skip"})
+
+		b.cfg.Lane = b.ports.Lane(store.LaneConfig{Budget: -1, InFlight: 100})
+		b.failing("a", 1, 1, errBad)
+		b.enqueue(1, 1, "a")
+		b.drain(t, func(d *pipeline.Drain) { d.Linger = time.Millisecond })
+		time.Sleep(10 * time.Second)
+		assigned, backlog, err := pipeline.New(b.cfg).Assign(t.Context(), wave())
+		require.NoError(t, err)
+		require.Empty(t, assigned)
+		require.True(t, backlog)
+	})
+}
+
+// A drain ends out of order just when the look for suspects is over.
+//
+// trap: 12
+func TestAssignLeavesSuspectsThatComeLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		b.enqueue(1, 1, "a", "b")
+		b.lane.suspects = func() error {
+			b.fetched(t)
+			b.table.Expire()
+			return nil
+		}
+		keys, backlog := b.assign(t, wave())
+		require.Empty(t, keys)
+		require.True(t, backlog)
+	})
 }
 
 func TestAssignWhilePaused(t *testing.T) {

@@ -15,6 +15,85 @@ import (
 	"github.com/omnibox-go/omnibox/store"
 )
 
+// A failure is decided and settled in one place: what the caller is told is what
+// the row says.
+func TestOneEventFailsAndIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		f := &finisher{}
+		b.cfg.Finishers = []pipeline.Finisher{f}
+		b.failing("a", 1, 2, errBad)
+		turn, written := b.handed(t, 2)
+		for attempts := 1; attempts <= 2; attempts++ {
+			took := b.handle(t, turn)
+			r := b.row(t, written[0].ID)
+			require.Equal(t, pipeline.Took{
+				Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "step user: bad", Attempts: attempts, Delay: took.Delay, Token: turn.Token,
+			}, took)
+			require.InDelta(t, 7500*time.Millisecond<<(attempts-1), took.Delay, float64(2500*time.Millisecond<<(attempts-1)))
+			require.Equal(t, attempts, r.Attempts)
+			require.Equal(t, time.Now().Add(took.Delay), r.ScheduledAt)
+			require.Equal(t, took.Error, r.LastError)
+			require.Zero(t, r.Fetches)
+			require.Len(t, f.seen, attempts)
+			turn = travel(t, turn.Next(took))
+			require.True(t, turn.HoldsKey)
+			b.nothingIsDue(t) // what is behind waits
+			time.Sleep(took.Delay)
+		}
+		took := b.handle(t, turn)
+		require.Equal(t, omnibox.Completed, took.Verdict)
+		require.Equal(t, 2, took.Attempts)
+		finishOne(t, pipeline.New(b.cfg), turn.Next(took), took)
+		require.Equal(t, []int{1}, b.sent("a"))
+		require.Equal(t, omnibox.StatusCompleted, b.row(t, written[0].ID).Status)
+		b.untouched(t, written[1:])
+	})
+}
+
+// An attempt at a time that the handler names does not count.
+func TestOneEventAsksForATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		turn, written := b.handed(t, 1)
+		b.failing("a", 1, 1, omnibox.RetryAt(time.Now().Add(time.Hour)))
+		took := b.handle(t, turn)
+		require.Equal(t, omnibox.Retry, took.Verdict)
+		require.Zero(t, took.Attempts)
+		require.Equal(t, time.Hour, took.Delay)
+		require.Zero(t, b.row(t, written[0].ID).Attempts)
+		turn = turn.Next(took)
+		time.Sleep(took.Delay + time.Minute)
+		require.Equal(t, omnibox.Completed, b.handle(t, turn).Verdict, "its lease lasts until then")
+	})
+}
+
+// There are as many workflows of failed events as there may be: this one ends,
+// and the event backs off in its row.
+func TestOneEventFailsOverTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBedWith(store.Escalation{}, store.LaneConfig{Budget: -1, InFlight: 100})
+
+		b.failing("a", 1, 1, errBad)
+		turn, written := b.handed(t, 2)
+		took := b.handle(t, turn)
+		require.Equal(t, omnibox.Retry, took.Verdict)
+		require.True(t, took.Gone)
+		r := b.row(t, written[0].ID)
+		require.Equal(t, 1, r.Attempts)
+		require.Zero(t, r.LeaseUntil)
+		require.Equal(t, time.Now().Add(took.Delay), r.ScheduledAt)
+		time.Sleep(took.Delay)
+		b.drain(t)
+		require.Equal(t, upTo(2), b.sent("a"))
+	})
+}
+
 // Dead is the workflow's to settle, once it has told whoever is to know.
 func TestOneEventDies(t *testing.T) {
 	t.Parallel()
@@ -44,6 +123,7 @@ func TestOneEventDies(t *testing.T) {
 				require.Equal(t, 1, letters[0].Attempts)
 				require.Equal(t, "step user: bad", letters[0].Error)
 				require.Len(t, f.seen, 1)
+				require.True(t, f.seen[0].Counted)
 				b.untouched(t, written[1:])
 			})
 		})
@@ -208,6 +288,11 @@ func TestFailureOfOneEventIsSettledInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newLaneBed()
 
+		b.cfg.StepTimeout = time.Minute
+		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
+			time.Sleep(40 * time.Second) // the lease was extended meanwhile
+			return pipeline.Next, nil
+		})
 		b.failing("a", 1, 1, errBad)
 		turn, written := b.handed(t, 1)
 		tries := 0

@@ -13,7 +13,6 @@ import (
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/pipeline"
-	"github.com/omnibox-go/omnibox/store"
 )
 
 // travel takes a value through the history of a workflow.
@@ -148,7 +147,9 @@ func TestLongStepKeepsTheLeaseOfItsEvent(t *testing.T) {
 		b := newLaneBed()
 
 		b.cfg.StepTimeout = 5 * time.Minute
+		runs := 0
 		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) {
+			runs++
 			for range 100 {
 				time.Sleep(time.Second)
 				b.nothingIsDue(t) //nolint:contextcheck // it is of the test
@@ -157,8 +158,10 @@ func TestLongStepKeepsTheLeaseOfItsEvent(t *testing.T) {
 		})
 		turn, written := b.handed(t, 1)
 		p := pipeline.New(b.cfg)
-		took := handleOne(t, p, turn, 0)
+		turn = turn.Next(stepsOne(t, p, turn, 0, 1))
+		took := handleOne(t, p, turn, 1)
 		require.Equal(t, omnibox.Completed, took.Verdict)
+		require.Equal(t, 1, runs, "what it made is at hand for as long as the lease lasts")
 		require.InDelta(t, 20, b.lane.extends.Load(), 1, "at a third of the lease")
 		require.Equal(t, omnibox.Completed, finishOne(t, p, turn.Next(took), took).Verdict)
 		require.Equal(t, []int{1}, b.sent("a"))
@@ -207,26 +210,75 @@ func TestWorkflowWhoseLeaseIsLost(t *testing.T) {
 	}
 }
 
-// The lease cannot be extended, and nobody else has taken it: the step stops in
-// time, and the event is as it was.
+// The lease cannot be extended, and nobody else has taken it: the work stops in
+// time, and the event is as it was, whatever the work calls that.
 func TestLeaseThatCannotBeExtended(t *testing.T) {
+	t.Parallel()
+	for name, block := range map[string]func(b *laneBed){
+		"a step": func(b *laneBed) {
+			b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
+				<-ctx.Done()
+				return pipeline.Next, errBad
+			})
+		},
+		"the handler": func(b *laneBed) {
+			b.cfg.Handler = handleFunc(func(ctx context.Context, _ []*omnibox.Event) []error { <-ctx.Done(); return []error{errBad} })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newLaneBed()
+
+				b.cfg.StepTimeout = time.Minute
+				turn, written := b.handed(t, 1)
+				b.lane.extend = func() error { return omnibox.Unreachable(errBad) }
+				block(b)
+				began := time.Now()
+				took := b.handle(t, turn)
+				require.Equal(t, 12*time.Second, time.Since(began), "the lease less its margin")
+				require.Equal(t, omnibox.Released, took.Verdict)
+				require.True(t, took.Gone)
+				b.untouched(t, written)
+			})
+		})
+	}
+}
+
+// Nobody has extended the lease between two parts. Others may begin any time.
+func TestNextPartComesTooLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newLaneBed()
 
-		b.cfg.StepTimeout = time.Minute
+		b.counting()
 		turn, written := b.handed(t, 1)
-		b.lane.extend = func() error { return omnibox.Unreachable(errBad) }
-		b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
-			<-ctx.Done()
-			return pipeline.Next, ctx.Err()
-		})
-		began := time.Now()
-		took := b.handle(t, turn)
-		require.Equal(t, 12*time.Second, time.Since(began), "the lease less its margin")
-		require.Equal(t, omnibox.Released, took.Verdict)
-		require.True(t, took.Gone)
-		b.untouched(t, written)
+		p := pipeline.New(b.cfg)
+		turn = turn.Next(stepsOne(t, p, turn, 0, 1))
+		time.Sleep(15 * time.Second)
+		require.Equal(t, pipeline.Took{Gone: true}, handleOne(t, p, turn, 1))
+		require.Empty(t, b.sent("a"))
+		require.Equal(t, 1, b.row(t, written[0].ID).Fetches)
+	})
+}
+
+// A part that could not be settled is done again, on the event as it was before
+// that part.
+func TestPartIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		b.counting()
+		b.refuse(112, omnibox.Transient(errBad))
+		turn, _ := b.handed(t, 1)
+		p := pipeline.New(b.cfg)
+		turn = turn.Next(stepsOne(t, p, turn, 0, 1))
+		b.lane.commit = func([]omnibox.Outcome) error { return errBad }
+		_, err := p.HandleOne(t.Context(), turn, 1)
+		require.ErrorIs(t, err, errBad)
+		require.Equal(t, omnibox.Completed, handleOne(t, p, turn, 1).Verdict)
+		require.Equal(t, []int{112}, b.sent("a"))
 	})
 }
 
@@ -291,83 +343,4 @@ func TestDestinationOfOneEventCannotBeReached(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A failure is decided and settled in one place: what the caller is told is what
-// the row says.
-func TestOneEventFailsAndIsTriedAgain(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newLaneBed()
-
-		f := &finisher{}
-		b.cfg.Finishers = []pipeline.Finisher{f}
-		b.failing("a", 1, 2, errBad)
-		turn, written := b.handed(t, 2)
-		for attempts := 1; attempts <= 2; attempts++ {
-			took := b.handle(t, turn)
-			r := b.row(t, written[0].ID)
-			require.Equal(t, pipeline.Took{
-				Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "step user: bad", Attempts: attempts, Delay: took.Delay, Token: turn.Token,
-			}, took)
-			require.InDelta(t, 7500*time.Millisecond<<(attempts-1), took.Delay, float64(2500*time.Millisecond<<(attempts-1)))
-			require.Equal(t, attempts, r.Attempts)
-			require.Equal(t, time.Now().Add(took.Delay), r.ScheduledAt)
-			require.Equal(t, took.Error, r.LastError)
-			require.Zero(t, r.Fetches)
-			require.Len(t, f.seen, attempts)
-			turn = travel(t, turn.Next(took))
-			require.True(t, turn.HoldsKey)
-			b.nothingIsDue(t) // what is behind waits
-			time.Sleep(took.Delay)
-		}
-		took := b.handle(t, turn)
-		require.Equal(t, omnibox.Completed, took.Verdict)
-		require.Equal(t, 2, took.Attempts)
-		finishOne(t, pipeline.New(b.cfg), turn.Next(took), took)
-		require.Equal(t, []int{1}, b.sent("a"))
-		require.Equal(t, omnibox.StatusCompleted, b.row(t, written[0].ID).Status)
-		b.untouched(t, written[1:])
-	})
-}
-
-// An attempt at a time that the handler names does not count.
-func TestOneEventAsksForATime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newLaneBed()
-
-		turn, written := b.handed(t, 1)
-		b.failing("a", 1, 1, omnibox.RetryAt(time.Now().Add(time.Hour)))
-		took := b.handle(t, turn)
-		require.Equal(t, omnibox.Retry, took.Verdict)
-		require.Zero(t, took.Attempts)
-		require.Equal(t, time.Hour, took.Delay)
-		require.Zero(t, b.row(t, written[0].ID).Attempts)
-		turn = turn.Next(took)
-		time.Sleep(took.Delay + time.Minute)
-		require.Equal(t, omnibox.Completed, b.handle(t, turn).Verdict, "its lease lasts until then")
-	})
-}
-
-// There are as many workflows of failed events as there may be: this one ends,
-// and the event backs off in its row.
-func TestOneEventFailsOverTheLimit(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newLaneBedWith(store.Escalation{}, store.LaneConfig{Budget: -1, InFlight: 100})
-
-		b.failing("a", 1, 1, errBad)
-		turn, written := b.handed(t, 2)
-		took := b.handle(t, turn)
-		require.Equal(t, omnibox.Retry, took.Verdict)
-		require.True(t, took.Gone)
-		r := b.row(t, written[0].ID)
-		require.Equal(t, 1, r.Attempts)
-		require.Zero(t, r.LeaseUntil)
-		require.Equal(t, time.Now().Add(took.Delay), r.ScheduledAt)
-		time.Sleep(took.Delay)
-		b.drain(t)
-		require.Equal(t, upTo(2), b.sent("a"))
-	})
 }
