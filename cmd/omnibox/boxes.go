@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/store/migrate"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
@@ -82,6 +83,10 @@ func (a *app) withBoxes(ctx context.Context, names []string, fn func(cfg *config
 				return err
 			}
 			pools[out.Database] = db
+		}
+		// what an older or newer schema means is not known: nothing is read or changed
+		if err := migrate.Check(ctx, db, out.Table); err != nil {
+			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
 		s, err := openStore(ctx, db, name, out)
 		if err != nil {

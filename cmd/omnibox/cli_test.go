@@ -126,7 +126,7 @@ func TestMigrateFromNothing(t *testing.T) {
 	require.Regexp(t, `main +public\.outbox_events +0 +\d+ +run omnibox migrate up`, r.out)
 	r = c.run(t, "status")
 	require.Equal(t, exitError, r.code)
-	require.Contains(t, r.err, "pipeline orders: open outbox_events: table does not exist: run `omnibox migrate up`")
+	require.Contains(t, r.err, "pipeline orders: schema of core is not there, or not complete: run `omnibox migrate up`")
 
 	r = c.run(t, "migrate up")
 	require.Zero(t, r.code, r.err)

@@ -156,7 +156,7 @@ by what went wrong. The exit code is 3 if there are none.`,
 			if limit < 1 {
 				return usagef("--limit %d: it is at least 1", limit)
 			}
-			return a.withBoxes(cmd.Context(), f.names(), func(_ *config.Config, boxes []box) error {
+			return a.withBoxes(cmd.Context(), f.names(), func(cfg *config.Config, boxes []box) error {
 				boxes = tables(boxes)
 				if cursor != "" && len(boxes) > 1 {
 					return usagef("--cursor is a place in the list of one pipeline: name it with --pipeline")
@@ -164,7 +164,7 @@ by what went wrong. The exit code is 3 if there are none.`,
 				if summary {
 					return a.summarize(cmd, boxes, filter, limit)
 				}
-				return a.listDead(cmd, boxes, store.ListDeadParams{Filter: filter, After: after, Limit: limit})
+				return a.listDead(cmd, newViewer(cfg), boxes, store.ListDeadParams{Filter: filter, After: after, Limit: limit})
 			})
 		},
 	}
@@ -205,7 +205,7 @@ func parseCursor(text string) (store.DeadCursor, error) {
 	return store.DeadCursor{LastAt: time.UnixMicro(micros), ID: n}, nil
 }
 
-func (a *app) listDead(cmd *cobra.Command, boxes []box, p store.ListDeadParams) error {
+func (a *app) listDead(cmd *cobra.Command, v viewer, boxes []box, p store.ListDeadParams) error {
 	views, next := []letterView{}, map[string]string{}
 	filter := p.Filter
 	for _, b := range boxes {
@@ -215,7 +215,7 @@ func (a *app) listDead(cmd *cobra.Command, boxes []box, p store.ListDeadParams) 
 			return err
 		}
 		for _, l := range page.Letters {
-			views = append(views, letter(l))
+			views = append(views, v.letter(l))
 		}
 		if page.Next != nil {
 			next[b.name] = formatCursor(*page.Next)

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
 )
 
 // letterView is a dead letter as JSON.
@@ -33,14 +35,33 @@ type letterView struct {
 	ResolvedAt  *time.Time `json:"resolved_at,omitempty"`
 	ResolvedBy  string     `json:"resolved_by,omitempty"`
 	Note        string     `json:"note,omitempty"`
+	// ParkedUntil is there while the event's workflow waits for a person.
+	ParkedUntil *time.Time `json:"parked_until,omitempty"`
+	// Workflow is the one that the event has or had, if its lane has any.
+	Workflow *workflowView `json:"workflow,omitempty"`
 }
 
-func letter(l store.DeadLetter) letterView {
-	return letterView{
+// viewer knows what a view needs beside what the database says.
+type viewer struct {
+	cfg      *config.Config
+	temporal temporal
+}
+
+func newViewer(cfg *config.Config) viewer {
+	return viewer{cfg: cfg, temporal: newTemporal(cfg.Temporal)}
+}
+
+func (v viewer) letter(l store.DeadLetter) letterView {
+	out := letterView{
 		ID: l.ID, EventID: l.EventID.String(), Pipeline: l.Pipeline, Table: l.TableName, Topic: l.Topic, Key: l.PartitionKey,
 		Type: l.EventType, Class: string(l.ErrorClass), Fingerprint: l.Fingerprint, Error: l.Error, Attempts: l.Attempts,
 		FirstAt: l.FirstAt, LastAt: l.LastAt, State: string(l.State), ResolvedAt: l.ResolvedAt, ResolvedBy: l.ResolvedBy, Note: l.Note,
+		ParkedUntil: l.ParkedUntil,
 	}
+	if box, ok := v.cfg.Outboxes[l.Pipeline]; l.ParkedUntil != nil || ok && box.Lane != laneBatch {
+		out.Workflow = new(v.temporal.event(l.Pipeline, l.EventID))
+	}
+	return out
 }
 
 // rowView is an event's row as JSON.
@@ -62,6 +83,8 @@ type rowView struct {
 	CompletedAt    *time.Time        `json:"completed_at,omitempty"`
 	LastError      string            `json:"last_error,omitempty"`
 	LockedBy       string            `json:"locked_by,omitempty"`
+	LeaseUntil     *time.Time        `json:"lease_until,omitempty"`
+	Workflow       *workflowView     `json:"workflow,omitempty"`
 	TraceID        string            `json:"trace_id,omitempty"`
 	CorrelationID  string            `json:"correlation_id,omitempty"`
 	CausationID    string            `json:"causation_id,omitempty"`
@@ -74,22 +97,25 @@ type rowView struct {
 	Body           []byte            `json:"body,omitempty"`
 }
 
-func row(r *store.Row) *rowView {
+func (v viewer) row(r *store.Row) *rowView {
 	if r == nil {
 		return nil
 	}
-	v := &rowView{
+	out := &rowView{
 		ID: r.ID.String(), CreatedAt: r.CreatedAt, Topic: r.Topic, Key: r.PartitionKey, Type: r.EventType,
 		AggregateType: r.AggregateType, AggregateID: r.AggregateID.String(), Status: string(r.Status), Attempts: r.AttemptsMade,
 		MaxAttempts: r.MaxAttempts, Replays: r.Replays, Seq: r.Seq, Held: r.Held, ScheduledAt: r.ScheduledAt,
-		CompletedAt: r.CompletedAt, LastError: r.LastError, LockedBy: r.LockedBy, TraceID: r.TraceID,
+		CompletedAt: r.CompletedAt, LastError: r.LastError, LockedBy: r.LockedBy, LeaseUntil: r.LeaseUntil, TraceID: r.TraceID,
 		CorrelationID: r.CorrelationID, CausationID: r.CausationID, IdempotencyKey: r.IdempotencyKey,
 		SchemaVersion: r.SchemaVersion, Headers: r.Headers, ContentType: r.ContentType, PayloadBytes: r.PayloadBytes, Body: r.Body,
 	}
 	if r.Body == nil {
-		v.Payload = r.Payload
+		out.Payload = r.Payload
 	}
-	return v
+	if pipeline, ok := strings.CutPrefix(r.LockedBy, "workflow:"); ok && r.LeaseUntil != nil {
+		out.Workflow = new(v.temporal.event(pipeline, r.ID))
+	}
+	return out
 }
 
 func newDeadShow(a *app) *cobra.Command {
@@ -105,7 +131,10 @@ func newDeadShow(a *app) *cobra.Command {
 		},
 		Long: `Shows the dead letters of an event, one for each time it died, and its row. The
 id is that of the event or the number of a dead letter. The payload is shown only
-with --payload. The exit code is 3 if there is no such event.`,
+with --payload. A dead event that is parked has a workflow that waits for a person:
+the commands that send it a signal are shown, and do what omnibox dead does.
+
+The exit code is 3 if there is no such event.`,
 		Example: `  omnibox dead show 42
   omnibox dead show 5f0c0e9e-8f5f-4a53-9f0e-2a4a5b1f6c11 --payload`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,7 +143,7 @@ with --payload. The exit code is 3 if there is no such event.`,
 				return err
 			}
 			f := filterFlags{pipeline: pipeline}
-			return a.withBoxes(cmd.Context(), f.names(), func(_ *config.Config, boxes []box) error {
+			return a.withBoxes(cmd.Context(), f.names(), func(cfg *config.Config, boxes []box) error {
 				if err := oneDatabase(ids, boxes); err != nil {
 					return err
 				}
@@ -126,7 +155,7 @@ with --payload. The exit code is 3 if there is no such event.`,
 					if err != nil {
 						return err
 					}
-					return a.printShow(got)
+					return a.printShow(newViewer(cfg), got)
 				}
 				return &codeError{code: exitNothing, err: errors.New("no event or dead letter has the id " + args[0] + "; see omnibox dead list --state all")}
 			})
@@ -137,36 +166,49 @@ with --payload. The exit code is 3 if there is no such event.`,
 	return cmd
 }
 
-func (a *app) printShow(got store.ShowDeadResult) error {
+func (a *app) printShow(v viewer, got store.ShowDeadResult) error {
 	letters := make([]letterView, len(got.Letters))
 	for i, l := range got.Letters {
-		letters[i] = letter(l)
+		letters[i] = v.letter(l)
 	}
-	r := row(got.Row)
+	r := v.row(got.Row)
 	if a.output == "json" {
 		return a.json(map[string]any{"dead_letters": letters, "row": r})
 	}
 	for _, l := range letters {
-		a.printf("Dead letter %d of pipeline %s: %s\n", l.ID, l.Pipeline, l.State)
-		a.fields(
-			"event", l.EventID, "topic", l.Topic, "key", l.Key, "type", l.Type,
-			"died", stamp(l.LastAt)+", "+count(l.Attempts, "attempt", "attempts")+" since "+stamp(l.FirstAt),
-			"class", l.Class, "fingerprint", l.Fingerprint, "error", l.Error,
-		)
-		if l.ResolvedAt != nil {
-			a.fields(l.State, stamp(*l.ResolvedAt)+" by "+orDash(l.ResolvedBy), "note", l.Note)
-		}
-		a.printf("\n")
+		a.printLetter(v.temporal, l)
 	}
 	if r == nil {
 		a.printf("The row is gone from the table: it cannot be replayed.\n")
 		return nil
 	}
-	a.printRow(r)
+	a.printRow(v.temporal, r)
 	return nil
 }
 
-func (a *app) printRow(r *rowView) {
+func (a *app) printLetter(t temporal, l letterView) {
+	a.printf("Dead letter %d of pipeline %s: %s\n", l.ID, l.Pipeline, l.State)
+	a.fields(
+		"event", l.EventID, "topic", l.Topic, "key", l.Key, "type", l.Type,
+		"died", stamp(l.LastAt)+", "+count(l.Attempts, "attempt", "attempts")+" since "+stamp(l.FirstAt),
+		"class", l.Class, "fingerprint", l.Fingerprint, "error", l.Error,
+	)
+	if l.ResolvedAt != nil {
+		a.fields(l.State, stamp(*l.ResolvedAt)+" by "+orDash(l.ResolvedBy), "note", l.Note)
+	}
+	switch {
+	case l.ParkedUntil != nil:
+		a.fields(
+			"workflow", l.Workflow.show(), "parked", "until "+stamp(*l.ParkedUntil)+", its workflow waits for a person",
+			"to replay", t.signal(*l.Workflow, workflows.SignalReplay), "to discard", t.signal(*l.Workflow, workflows.SignalDiscard),
+		)
+	case l.State == string(store.DeadOpen):
+		a.fields("parked", fmt.Sprintf("no; omnibox dead replay %d puts it back", l.ID))
+	}
+	a.printf("\n")
+}
+
+func (a *app) printRow(t temporal, r *rowView) {
 	a.printf("Row: %s\n", r.Status)
 	a.fields(
 		"event", r.ID, "topic", r.Topic, "key", r.Key, "type", r.Type, "aggregate", r.AggregateType+" "+r.AggregateID,
@@ -175,6 +217,9 @@ func (a *app) printRow(r *rowView) {
 		"last error", r.LastError, "locked by", r.LockedBy, "trace", r.TraceID, "correlation", r.CorrelationID,
 		"causation", r.CausationID, "idempotency key", r.IdempotencyKey, "schema version", r.SchemaVersion,
 	)
+	if r.Workflow != nil {
+		a.fields("workflow", r.Workflow.show(), "lease until", stamp(*r.LeaseUntil), "to retry now", t.signal(*r.Workflow, workflows.SignalRetryNow))
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		a.fields("header "+name, r.Headers[name])
 	}

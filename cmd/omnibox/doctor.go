@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
 	"github.com/omnibox-go/omnibox/store"
@@ -132,21 +131,9 @@ func checkSchema(err error) store.Check {
 
 // checkTemporal asks the server for the namespace.
 func checkTemporal(ctx context.Context, cfg config.Temporal) []store.Check {
-	options, err := envconfig.LoadDefaultClientOptions()
+	options, err := temporalOptions(cfg)
 	if err != nil {
 		return []store.Check{failed("server", err, "correct the TEMPORAL_* variables or the profile file")}
-	}
-	if cfg.Address != "" {
-		options.HostPort = cfg.Address
-	}
-	if cfg.Namespace != "" {
-		options.Namespace = cfg.Namespace
-	}
-	if options.Namespace == "" {
-		options.Namespace = client.DefaultNamespace
-	}
-	if options.HostPort == "" {
-		options.HostPort = client.DefaultHostPort
 	}
 	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("temporal at %s did not answer within %s", options.HostPort, probeTimeout))

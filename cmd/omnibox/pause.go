@@ -122,11 +122,7 @@ func (a *app) printPause(did, didNot string, b box, key keyFlags, p *store.Pause
 			a.printf(", key %s of topic %s", key.key, key.topic)
 		}
 		if p != nil {
-			a.printf(" (since %s, by %s", stamp(p.At), p.By)
-			if p.Reason != "" {
-				a.printf(": %s", p.Reason)
-			}
-			a.printf(")")
+			a.printf(" (%s)", since(*p))
 		}
 		if freed > 0 {
 			a.printf("; %s set free", count(freed, "waiting event", "waiting events"))
@@ -137,4 +133,16 @@ func (a *app) printPause(did, didNot string, b box, key keyFlags, p *store.Pause
 		return &codeError{code: exitNothing}
 	}
 	return nil
+}
+
+// since says when a pause began and, as far as it is known, who asked and why.
+func since(p store.Pause) string {
+	out := "since " + stamp(p.At)
+	if p.By != "" {
+		out += ", by " + p.By
+	}
+	if p.Reason != "" {
+		out += ": " + p.Reason
+	}
+	return out
 }

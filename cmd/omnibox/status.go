@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,48 +11,62 @@ import (
 
 func newStatus(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "status [pipeline...]", Short: "Show how pipelines stand: backlog, lag, held keys, dead letters, leases",
+		Use: "status [pipeline...]", Short: "Show how pipelines stand: backlog, lag, held keys, dead letters, workflows, leases",
 		Long: `Shows how all pipelines stand, or those named. Numbers are counted up to 10,000;
-beyond that they read >10000. It is cheap whatever the size of the table.`,
+beyond that they read >10000. It is cheap whatever the size of the table.
+
+Of failed events that have a workflow it shows some, with links to Temporal's UI
+(temporal.ui).`,
 		Example: `  omnibox status
   omnibox status orders --output json | jq '.[0].lag_seconds'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withBoxes(cmd.Context(), args, func(_ *config.Config, boxes []box) error {
-				all := make([]store.Status, len(boxes))
+			return a.withBoxes(cmd.Context(), args, func(cfg *config.Config, boxes []box) error {
+				all := make([]standing, len(boxes))
 				for i, b := range boxes {
+					all[i].cfg = b.cfg
 					var err error
-					if all[i], err = b.Status(cmd.Context()); err != nil {
+					if all[i].Status, err = b.Status(cmd.Context()); err != nil {
 						return err
 					}
 				}
+				t := newTemporal(cfg.Temporal)
 				if a.output == "json" {
-					return a.json(statusViews(all))
+					return a.json(statusViews(all, t))
 				}
-				a.printStatus(all)
+				a.printStatus(all, t)
 				return nil
 			})
 		},
 	}
 }
 
-func (a *app) printStatus(all []store.Status) {
+// standing is how a pipeline stands, and is configured.
+type standing struct {
+	store.Status
+	cfg config.Outbox
+}
+
+func (a *app) printStatus(all []standing, t temporal) {
 	rows := make([][]any, len(all))
-	for i, s := range all {
+	for i, one := range all {
+		s := one.Status
 		rows[i] = []any{
 			s.Pipeline, s.Table, state(s), s.Backlog, span(s.Lag), s.Scheduled, s.Held, holds(s), dead(s), leases(s),
 		}
 	}
 	a.table([]any{"pipeline", "table", "state", "backlog", "lag", "scheduled", "held", "held keys", "dead", "slots"}, rows)
 	for _, s := range all {
-		a.printDetails(s)
+		a.printDetails(s, t)
 	}
 }
 
 // printDetails says what a column has no room for.
-func (a *app) printDetails(s store.Status) {
+func (a *app) printDetails(one standing, t temporal) {
+	s := one.Status
 	if s.Paused != nil {
-		a.printf("\n%s is paused since %s by %s. %s\n", s.Pipeline, stamp(s.Paused.At), s.Paused.By, s.Paused.Reason)
+		a.printf("\n%s is paused %s.\n", s.Pipeline, since(*s.Paused))
 	}
+	a.printWorkflows(one, t)
 	if s.Leased.N > 0 {
 		a.printf("\n%s: %s rows are leased one by one.\n", s.Pipeline, s.Leased)
 	}
@@ -141,83 +154,4 @@ func owners(s store.Status) [][]any {
 		}
 	}
 	return rows
-}
-
-// statusView is a status as JSON.
-type statusView struct {
-	Pipeline   string               `json:"pipeline"`
-	Table      string               `json:"table"`
-	Now        time.Time            `json:"now"`
-	Paused     *pauseView           `json:"paused"`
-	Backlog    countView            `json:"backlog"`
-	LagSeconds float64              `json:"lag_seconds"`
-	Scheduled  countView            `json:"scheduled"`
-	Leased     countView            `json:"leased"`
-	Held       countView            `json:"held"`
-	HeldKeys   map[string]countView `json:"held_keys"`
-	Oldest     []holdView           `json:"oldest_holds"`
-	Dead       map[string]countView `json:"dead_letters"`
-	Slots      []slotView           `json:"slots"`
-}
-
-type pauseView struct {
-	At     time.Time `json:"at"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-}
-
-// countView is a number, with "more" where counting stopped.
-type countView struct {
-	N    int  `json:"n"`
-	More bool `json:"more"`
-}
-
-type holdView struct {
-	Topic   string    `json:"topic"`
-	Key     string    `json:"key"`
-	Reason  string    `json:"reason"`
-	Since   time.Time `json:"since"`
-	HeldBy  string    `json:"held_by,omitempty"`
-	EventID string    `json:"event_id,omitempty"`
-	Waiting int       `json:"waiting"`
-}
-
-type slotView struct {
-	Slot   int        `json:"slot"`
-	Owner  string     `json:"owner"`
-	Leased bool       `json:"leased"`
-	Until  *time.Time `json:"until"`
-	Dirty  bool       `json:"dirty"`
-}
-
-func statusViews(all []store.Status) []statusView {
-	views := make([]statusView, len(all))
-	for i, s := range all {
-		v := statusView{
-			Pipeline: s.Pipeline, Table: s.Table, Now: s.Now, LagSeconds: s.Lag.Seconds(),
-			Backlog: countView(s.Backlog), Scheduled: countView(s.Scheduled), Leased: countView(s.Leased), Held: countView(s.Held),
-			HeldKeys: map[string]countView{}, Oldest: []holdView{}, Dead: map[string]countView{},
-		}
-		if s.Paused != nil {
-			v.Paused = new(pauseView(*s.Paused))
-		}
-		for _, h := range s.Holds {
-			v.HeldKeys[h.Reason] = countView(h.Keys)
-		}
-		for _, h := range s.OldestHolds {
-			one := holdView{Topic: h.Topic, Key: h.PartitionKey, Reason: h.Reason, Since: h.Since, HeldBy: h.HeldBy, Waiting: h.Waiting}
-			if h.EventID != nil {
-				one.EventID = h.EventID.String()
-			}
-			v.Oldest = append(v.Oldest, one)
-		}
-		for _, d := range s.Dead {
-			v.Dead[string(d.ErrorClass)] = countView(d.Letters)
-		}
-		for _, slot := range s.Slots {
-			v.Slots = append(v.Slots, slotView{Slot: slot.Slot, Owner: slot.Owner, Leased: slot.Held, Until: slot.Until, Dirty: slot.Dirty})
-		}
-		views[i] = v
-	}
-	return views
 }

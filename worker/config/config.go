@@ -183,6 +183,10 @@ type Temporal struct {
 	Address string `yaml:"address"`
 	// Namespace. Empty: TEMPORAL_NAMESPACE, else default.
 	Namespace string `yaml:"namespace"`
+	// UI is the address of Temporal's web UI, such as https://temporal.example.com,
+	// for links to workflows. Empty: http://localhost:8233 where the server is on
+	// this host, else there are no links.
+	UI string `yaml:"ui" pattern:"(https?://[^ ?#]+)?" example:"https://temporal.example.com"`
 	// IDPrefix begins the id of every workflow, so that two installations can
 	// share a namespace.
 	IDPrefix string `yaml:"id_prefix" default:"omnibox" pattern:"[A-Za-z0-9._-]{1,40}" example:"omnibox"`

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+// devUI is where Temporal's development server shows its workflows.
+const devUI = "http://localhost:8233"
+
+// Lanes of the configuration: in the first no event has a workflow of its own, in
+// the second there is a budget of them for healthy events.
+const (
+	laneBatch = "batch"
+	laneAuto  = "auto"
+)
+
+// temporalOptions are those of a client as the configuration and Temporal's own
+// variables have them, with nothing left open.
+func temporalOptions(cfg config.Temporal) (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	options.HostPort = cmp.Or(cfg.Address, options.HostPort, client.DefaultHostPort)
+	options.Namespace = cmp.Or(cfg.Namespace, options.Namespace, client.DefaultNamespace)
+	return options, err
+}
+
+// temporal says where people see workflows, and speak to them.
+type temporal struct {
+	address, namespace string
+	ui                 string // empty: nobody knows
+	prefix             string
+}
+
+// newTemporal makes do with what the configuration says where Temporal's own
+// variables cannot be read: doctor names that mistake.
+func newTemporal(cfg config.Temporal) temporal {
+	options, _ := temporalOptions(cfg)
+	t := temporal{address: options.HostPort, namespace: options.Namespace, prefix: cfg.IDPrefix, ui: strings.TrimRight(cfg.UI, "/")}
+	host, _, err := net.SplitHostPort(t.address)
+	if ip := net.ParseIP(host); t.ui == "" && err == nil && (host == "localhost" || ip != nil && ip.IsLoopback()) {
+		t.ui = devUI
+	}
+	return t
+}
+
+// workflowView is the workflow of an event as JSON.
+type workflowView struct {
+	ID string `json:"id"`
+	// URL is empty where the UI's address is not known.
+	URL string `json:"url,omitempty"`
+}
+
+// event is the workflow of an event, if it has one.
+func (t temporal) event(pipeline string, id uuid.UUID) workflowView {
+	v := workflowView{ID: workflows.EventID(t.prefix, pipeline, id.String())}
+	if t.ui != "" {
+		v.URL = t.ui + "/namespaces/" + url.PathEscape(t.namespace) + "/workflows/" + url.PathEscape(v.ID)
+	}
+	return v
+}
+
+// show is the link or, without one, the id.
+func (v workflowView) show() string { return cmp.Or(v.URL, v.ID) }
+
+// signal is the command that sends a person's signal to a workflow.
+func (t temporal) signal(v workflowView, name string) string {
+	command := []string{"temporal workflow signal"}
+	if t.address != "localhost:7233" {
+		command = append(command, "--address", quote(t.address))
+	}
+	if t.namespace != client.DefaultNamespace {
+		command = append(command, "--namespace", quote(t.namespace))
+	}
+	command = append(command, "--workflow-id", quote(v.ID), "--name", name, "--input", quote(`{"by":"you"}`))
+	return strings.Join(command, " ")
+}
+
+// quote makes one word of text for a shell.
+func quote(text string) string {
+	if text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@") == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
