@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/store/migrate"
@@ -78,7 +73,7 @@ func examine(ctx context.Context, cfg *config.Config, names []string) []finding 
 		slices.Sort(topics[name])
 		add("broker "+name, checkBroker(ctx, name, cfg.Brokers[name], slices.Compact(topics[name]))...)
 	}
-	add("temporal", checkTemporal(ctx, cfg.Temporal)...)
+	add("temporal", checkTemporal(ctx, cfg, names)...)
 	return all
 }
 
@@ -127,35 +122,6 @@ func checkSchema(err error) store.Check {
 		return failed("schema", err, "")
 	}
 	return store.Check{Name: "schema", State: store.HealthOK, Found: "the version that this binary needs"}
-}
-
-// checkTemporal asks the server for the namespace.
-func checkTemporal(ctx context.Context, cfg config.Temporal) []store.Check {
-	options, err := temporalOptions(cfg)
-	if err != nil {
-		return []store.Check{failed("server", err, "correct the TEMPORAL_* variables or the profile file")}
-	}
-	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("temporal at %s did not answer within %s", options.HostPort, probeTimeout))
-	defer cancel()
-	c, err := client.DialContext(ctx, options)
-	if err != nil {
-		return []store.Check{failed("server", fmt.Errorf("%s: %w", options.HostPort, err),
-			"set temporal.address or TEMPORAL_ADDRESS, and check that the server answers from here")}
-	}
-	defer c.Close()
-	checks := []store.Check{{Name: "server", State: store.HealthOK, Found: options.HostPort + " answers"}}
-	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: options.Namespace})
-	if _, missing := errors.AsType[*serviceerror.NamespaceNotFound](err); missing {
-		return append(checks, store.Check{
-			Name: "namespace", State: store.HealthFail, Found: "there is no namespace " + options.Namespace,
-			Mend: "temporal operator namespace create --namespace " + options.Namespace,
-		})
-	}
-	if err != nil {
-		return append(checks, failed("namespace", err, ""))
-	}
-	return append(checks, store.Check{Name: "namespace", State: store.HealthOK, Found: options.Namespace + " is there"})
 }
 
 func (a *app) printChecks(all []finding) error {

@@ -73,15 +73,22 @@ func (v workflowView) show() string { return cmp.Or(v.URL, v.ID) }
 
 // signal is the command that sends a person's signal to a workflow.
 func (t temporal) signal(v workflowView, name string) string {
-	command := []string{"temporal workflow signal"}
-	if t.address != "localhost:7233" {
-		command = append(command, "--address", quote(t.address))
+	return t.command("workflow signal", "--workflow-id", v.ID, "--name", name, "--input", `{"by":"you"}`)
+}
+
+// command is one of Temporal's own, for this server and namespace.
+func (t temporal) command(verb string, flags ...string) string {
+	out := "temporal " + verb
+	if t.address != client.DefaultHostPort {
+		out += " --address " + quote(t.address)
 	}
 	if t.namespace != client.DefaultNamespace {
-		command = append(command, "--namespace", quote(t.namespace))
+		out += " --namespace " + quote(t.namespace)
 	}
-	command = append(command, "--workflow-id", quote(v.ID), "--name", name, "--input", quote(`{"by":"you"}`))
-	return strings.Join(command, " ")
+	for _, flag := range flags {
+		out += " " + quote(flag)
+	}
+	return out
 }
 
 // quote makes one word of text for a shell.
