@@ -31,6 +31,8 @@ type Took = pipeline.Took
 type Letters interface {
 	// Replay puts a dead event back, leased to its workflow.
 	Replay(ctx context.Context, ref omnibox.Ref, by string) (omnibox.Fence, error)
+	// Look returns an error of class permanent if nobody has to decide any more.
+	Look(ctx context.Context, ref omnibox.Ref) error
 	// Discard gives a dead event up.
 	Discard(ctx context.Context, ref omnibox.Ref, by, note string) error
 }
@@ -139,6 +141,11 @@ func (a *Events) Replay(ctx context.Context, in ResolveIn) (ResolveOut, error) {
 // Discard gives a dead event up on purpose.
 func (a *Events) Discard(ctx context.Context, in ResolveIn) (ResolveOut, error) {
 	return refusedOr(ResolveOut{Turn: in.Turn}, a.Letters.Discard(ctx, in.Turn.Ref(), in.By, in.Note))
+}
+
+// Look finds out whether a dead event is still waiting for a decision.
+func (a *Events) Look(ctx context.Context, in ResolveIn) (ResolveOut, error) {
+	return refusedOr(ResolveOut{Turn: in.Turn}, a.Letters.Look(ctx, in.Turn.Ref()))
 }
 
 // refusedOr tells a refusal, which no attempt can cure, from other errors.

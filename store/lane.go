@@ -219,6 +219,13 @@ func (l *Lane) Discard(ctx context.Context, ref omnibox.Ref, by, note string) er
 	return l.resolve(ctx, &r, ref)
 }
 
+// Look returns ErrNotDead, permanent, with the reason, if nobody has to decide
+// about a dead event any more.
+func (l *Lane) Look(ctx context.Context, ref omnibox.Ref) error {
+	r := resolution{verb: "discarded", dryRun: true}
+	return l.resolve(ctx, &r, ref)
+}
+
 // ErrNotDead says that an event cannot be replayed or discarded, for the reason
 // with it.
 var ErrNotDead = errors.New("left as it is")

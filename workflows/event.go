@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -102,49 +103,74 @@ func (e *event) retry(ctx workflow.Context, took Took) (Took, error) {
 	return e.carefully(ctx)
 }
 
-// park waits for what a person decides of a dead event, and does it.
+// park waits for what a person decides of a dead event, and does it. Now and then
+// it looks whether somebody has decided without it.
 func (e *event) park(ctx workflow.Context, took Took) (Took, error) {
 	if err := e.failed(ctx, StatusParked, took); err != nil {
 		return took, err
 	}
 	for end := workflow.Now(ctx).Add(e.Plan.ParkFor.Duration()); ; {
-		decided, err := e.person.decision(ctx, end.Sub(workflow.Now(ctx)))
+		decided, err := e.person.decision(ctx, min(lookEvery, end.Sub(workflow.Now(ctx))))
 		if err != nil {
 			return took, err
 		}
-		in := activities.ResolveIn{EventIn: e.EventIn, By: decided.By, Note: decided.Note}
-		var out activities.ResolveOut
-		switch decided.signal {
-		case SignalReplay:
-			out, err = do(ctx, "by "+in.By, timeouts{whole: e.lease()}, e.actions.Replay, in)
-		case SignalDiscard:
-			out, err = do(ctx, "by "+in.By, timeouts{whole: e.lease()}, e.actions.Discard, in)
-		default: // nobody came: the dead letter stays
-			return took, dead(took)
-		}
+		out, err := e.resolve(ctx, decided)
 		switch {
 		case err != nil:
 			return took, err
-		case out.Refused != "": // somebody else was faster
-			e.tell(ctx, fmt.Sprintf("The signal %s changed nothing: %s.", decided.signal, out.Refused))
-			continue
+		case out.Refused != "": // somebody else was faster, and the batch lane has it
+			return Took{Gone: true}, nil
 		case decided.signal == SignalDiscard:
 			return Took{Verdict: verdictDiscarded}, nil
+		case decided.signal == SignalReplay:
+			e.Turn = out.Turn
+			if err := e.again(ctx, decided.By); err != nil {
+				return took, err
+			}
+			return e.carefully(ctx)
+		case !workflow.Now(ctx).Before(end): // nobody came: the dead letter stays
+			return took, dead(took)
 		}
-		e.Turn = out.Turn
-		return e.carefully(ctx)
 	}
+}
+
+// lookEvery is how long a decision that a person has written into the database
+// goes unnoticed by the workflow of a dead event.
+const lookEvery = time.Hour
+
+// resolve does what a person has decided of a dead event; without a decision it
+// looks whether the event is dead still.
+func (e *event) resolve(ctx workflow.Context, d decided) (activities.ResolveOut, error) {
+	in := activities.ResolveIn{EventIn: e.EventIn, By: d.By, Note: d.Note}
+	switch d.signal {
+	case SignalReplay:
+		return do(ctx, "by "+d.By, timeouts{whole: e.lease()}, e.actions.Replay, in)
+	case SignalDiscard:
+		return do(ctx, "by "+d.By, timeouts{whole: e.lease()}, e.actions.Discard, in)
+	default:
+		return do(ctx, "is it dead still", timeouts{whole: e.lease()}, e.actions.Look, in)
+	}
+}
+
+// again shows that a dead event is being delivered after all.
+func (e *event) again(ctx workflow.Context, by string) error {
+	e.state = EventState{Status: StatusDelivering}
+	e.tell(ctx, "Put back by "+cmp.Or(by, "somebody")+".")
+	if !e.Plan.Attributes {
+		return nil
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, AttributeStatus.ValueSet(StatusDelivering))
 }
 
 // failed shows a failure to people.
 func (e *event) failed(ctx workflow.Context, status string, took Took) error {
 	e.state = EventState{Status: status, Attempts: took.Attempts, Class: took.Class, Error: took.Error}
 	if status == StatusParked {
-		e.tell(ctx, fmt.Sprintf("Dead (%s) after %d attempts: %s\n\nWaits until %s for a signal: **replay** or **discard**.",
+		e.tell(ctx, fmt.Sprintf("Dead (%s) after attempt %d: %s\n\nWaits until %s UTC for a signal: **replay** or **discard**.",
 			took.Class, took.Attempts, took.Error, workflow.Now(ctx).Add(e.Plan.ParkFor.Duration()).UTC().Format(time.DateTime)))
 	} else {
-		e.tell(ctx, fmt.Sprintf("Failed (%s), %d attempts so far: %s\n\nThe signal **retry-now** starts the next attempt at once.",
-			took.Class, took.Attempts, took.Error))
+		e.tell(ctx, fmt.Sprintf("Attempt %d failed (%s): %s\n\nWhat came of later ones is among the pending activities. The signal **retry-now** starts the next one at once.",
+			took.Attempts, took.Class, took.Error))
 	}
 	return upsert(ctx, e.Plan, status, took.Class)
 }

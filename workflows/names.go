@@ -22,4 +22,5 @@ const (
 	activityDeadLetter = "DeadLetter"
 	activityReplay     = "Replay"
 	activityDiscard    = "Discard"
+	activityLook       = "Look"
 )

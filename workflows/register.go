@@ -26,7 +26,7 @@ func Register(r Registry, relay *activities.Relay, events *activities.Events) {
 	for name, method := range map[string]any{
 		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
 		activitySteps: events.Steps, activityPublish: events.Publish, activityCommit: events.Commit,
-		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard,
+		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard, activityLook: events.Look,
 	} {
 		r.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
 	}
@@ -41,7 +41,7 @@ func CheckSteps(steps []activities.Step) error {
 	taken := map[string]bool{}
 	for _, name := range []string{
 		activityFetch, activityDrain, activitySetPaused, activitySteps, activityPublish,
-		activityCommit, activityDeadLetter, activityReplay, activityDiscard,
+		activityCommit, activityDeadLetter, activityReplay, activityDiscard, activityLook,
 	} {
 		taken[name] = true
 	}

@@ -206,8 +206,11 @@ func TestReplayDoesNotNeedTheWorkflow(t *testing.T) {
 			require.Equal(t, 1, done.Replayed)
 			require.Equal(t, []string{"bad/1"}, b.awaitRecords(1))
 			b.awaitSettled()
-			if !gone { // too late for the signal: it changes nothing
-				_ = c.SignalWorkflow(t.Context(), id, "", workflows.SignalReplay, workflows.EventSignal{By: "late"})
+			if !gone { // too late for the signal: it changes nothing, and the workflow sees that it is not needed
+				require.NoError(t, c.SignalWorkflow(t.Context(), id, "", workflows.SignalReplay, workflows.EventSignal{By: "late"}))
+				var result workflows.EventResult
+				require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
+				require.Equal(t, omnibox.Verdict("left to the batch lane"), result.Verdict)
 			}
 			b.nothingComes(1)
 			require.Equal(t, 1, ask[int](b, "select replays from outbox_events"))

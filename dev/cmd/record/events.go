@@ -135,7 +135,7 @@ func (s *eventScript) register(w worker.Worker) {
 	resolve := func(_ context.Context, in activities.ResolveIn) (activities.ResolveOut, error) {
 		return activities.ResolveOut{Turn: in.Turn}, nil
 	}
-	for _, name := range []string{"Replay", "Discard"} {
+	for _, name := range []string{"Replay", "Discard", "Look"} {
 		w.RegisterActivityWithOptions(resolve, activity.RegisterOptions{Name: name})
 	}
 }
