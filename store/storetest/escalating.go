@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -156,7 +157,7 @@ func follows(t testing.TB, s System) {
 	require.Equal(t, written[3:], ids(w.again(t)))
 	s.Elapse(t, 2*time.Minute)
 	events = w.again(t)
-	late := enqueue(t, s, "a", "b") // not marked as held yet
+	late := enqueue(t, s, append([]string{"a", "b"}, crowd(300)...)...) // not marked as held yet
 	first = slices.IndexFunc(events, func(e omnibox.Event) bool { return e.ID == written[0] })
 	w.settle(t, dead(&events[first]))
 	letters := s.DeadLetters(t)
@@ -179,6 +180,15 @@ func follows(t testing.TB, s System) {
 	require.Equal(t, slices.Repeat([]omnibox.Status{omnibox.StatusPending}, 3), others)
 	next := enqueue(t, s, "a")
 	require.Contains(t, ids(w.again(t)), next[0], "the key is free")
+}
+
+// crowd is so many keys that some share a slot with any other.
+func crowd(n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprint("crowd-", i)
+	}
+	return keys
 }
 
 func followsInWorkflow(t testing.TB, s System) {
