@@ -118,6 +118,17 @@ outboxes: { orders: { batch: 7 } }
 	require.Contains(t, r.err, `there is no broker "kafka"`)
 }
 
+func TestADatabaseURLThatNobodyUnderstands(t *testing.T) {
+	t.Parallel()
+	c := &cli{config: writeConfig(t, "databases:\n  main:\n    url: postgres://u:hunter2@h:notaport/db\nbrokers: { kafka: { addresses: [\"h:1\"] } }\n")}
+	for _, line := range []string{"config check", "worker", "doctor", "status", "migrate up", "dead list", "config apply"} {
+		r := c.run(t, line)
+		require.Equal(t, exitUsage, r.code, line)
+		require.Contains(t, r.err, "omnibox.yaml:3: databases.main.url: cannot be read: invalid port", line)
+		require.NotContains(t, r.err, "hunter2", line)
+	}
+}
+
 func TestMigrateFromNothing(t *testing.T) {
 	t.Parallel()
 	c := newCLIOn(t, devtest.Database(t))

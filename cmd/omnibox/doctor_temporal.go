@@ -57,8 +57,10 @@ func checkAttributes(ctx context.Context, c client.Client, namespace string, cfg
 	const name = "search attributes"
 	missing, err := worker.MissingAttributes(ctx, c, namespace)
 	if err != nil {
-		return store.Check{Name: name, State: store.HealthWarn, Found: "cannot be listed: " + short(err.Error(), 300),
-			Mend: "see that the namespace has " + list(workflows.Attributes()) + ", all of type Keyword"}
+		return store.Check{
+			Name: name, State: store.HealthWarn, Found: "cannot be listed: " + short(err.Error(), 300),
+			Mend: "see that the namespace has " + list(workflows.Attributes()) + ", all of type Keyword",
+		}
 	}
 	if len(missing) == 0 {
 		return store.Check{Name: name, State: store.HealthOK, Found: "event workflows can be searched for"}

@@ -78,17 +78,17 @@ func (t temporal) signal(v workflowView, name string) string {
 
 // command is one of Temporal's own, for this server and namespace.
 func (t temporal) command(verb string, flags ...string) string {
-	out := "temporal " + verb
+	words := []string{"temporal " + verb}
 	if t.address != client.DefaultHostPort {
-		out += " --address " + quote(t.address)
+		words = append(words, "--address", quote(t.address))
 	}
 	if t.namespace != client.DefaultNamespace {
-		out += " --namespace " + quote(t.namespace)
+		words = append(words, "--namespace", quote(t.namespace))
 	}
 	for _, flag := range flags {
-		out += " " + quote(flag)
+		words = append(words, quote(flag))
 	}
-	return out
+	return strings.Join(words, " ")
 }
 
 // quote makes one word of text for a shell.

@@ -278,7 +278,7 @@ func parse(name string, data []byte, environ []string) (*Config, problems) {
 	if out := root.field("outboxes"); out == nil || len(out.fields) == 0 {
 		root.put("outboxes", "").put("outbox", "")
 	}
-	d := decoder{origins: origins{}}
+	d := decoder{origins: origins{}, misspelt: map[string]bool{}}
 	c := new(Config)
 	d.decode(root, "", c)
 	c.origins = d.origins
@@ -286,7 +286,7 @@ func parse(name string, data []byte, environ []string) (*Config, problems) {
 		c.HTTP.Listen = ""
 	}
 	found = append(found, d.problems...)
-	return c, append(found, c.validate(found)...)
+	return c, append(found, c.validate(found, d.misspelt)...)
 }
 
 // YAML is the effective configuration, without secrets.

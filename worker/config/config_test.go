@@ -128,7 +128,6 @@ log: loud
 `), []string{"OMNIBOX_OUTBOXES_ORDERS_BATHC=3", "OMNIBOX_KAFKA_BROKER=x:1", "OMNIBOX_HTTP_LISTEN=nowhere"})
 	require.Equal(t, strings.TrimSpace(`
 omnibox.yaml:2: databases.main.url: the environment has no NO_SUCH_VARIABLE; set it, or give a default: ${NO_SUCH_VARIABLE:-…}
-omnibox.yaml:4: brokers.kafka.addresses: is required: host:port of one or more brokers
 omnibox.yaml:5: brokers.kafka.adresses: no such key; did you mean addresses?
 omnibox.yaml:6: brokers.kafka.sasl.password: is required
 omnibox.yaml:8: outboxes.orders: outboxes Bad_Name and orders share table outbox_events: both need claim: row and a filter
@@ -243,7 +242,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	}
 	require.Contains(t, string(shown), "postgres://app:xxxxx@db/app")
 
-	again, err := Parse("effective.yaml", shown, nil)
+	again, err := Parse("effective.yaml", []byte(strings.ReplaceAll(string(shown), "[redacted]", "host=db")), nil)
 	require.NoError(t, err, "what is shown is a valid file")
 	require.Equal(t, c.Outboxes, again.Outboxes)
 }
@@ -349,4 +348,33 @@ outboxes:
 		}
 		require.ErrorContains(t, err, "outboxes orders and returns share table outbox_events", second)
 	}
+}
+
+func TestDatabaseURLsThatNobodyUnderstands(t *testing.T) {
+	t.Parallel()
+	for u, want := range map[string]string{
+		"postgres://u:hunter2@h:notaport/db":                    "invalid port",
+		"postgres://u:hun/ter2@h/db":                            "invalid port",
+		"postgres://u:hunt%er2@h/db":                            "failed to parse as URL (invalid percent-encoded token in password)",
+		"postgres://u:hunter2@h/db?pool_max_conns=many":         `cannot parse pool_max_conns (strconv.ParseInt: parsing "many": invalid syntax)`,
+		"postgres://u:hunter2@h/db?default_query_exec_mode=any": `invalid default_query_exec_mode (unknown value "any")`,
+		"host=h password='hunter2":                              "failed to parse as keyword/value (unterminated quoted string in connection info string)",
+		"hunter2":                                               "failed to parse as keyword/value (invalid keyword/value)",
+	} {
+		_, err := Parse("omnibox.yaml", []byte("databases:\n  main:\n    url: \""+u+"\"\n"), []string{"OMNIBOX_KAFKA_BROKERS=h:1"})
+		require.EqualError(t, err, "omnibox.yaml:3: databases.main.url: cannot be read: "+want, u)
+		require.NotRegexp(t, "hunter2|ter2|hunt|er2", err.Error())
+	}
+	_, err := Parse("", nil, []string{"OMNIBOX_DATABASE_URL=postgres://u:hunter2@h:x/db", "OMNIBOX_KAFKA_BROKERS=h:1"})
+	require.EqualError(t, err, "OMNIBOX_DATABASE_URL: databases.main.url: cannot be read: invalid port")
+	for _, u := range []string{"postgres:///app?host=/var/run/postgresql", "host=db user=app password=hunter2", "postgresql://a,b:5433/app?target_session_attrs=read-write"} {
+		_, err := Parse("", nil, []string{"OMNIBOX_DATABASE_URL=" + u, "OMNIBOX_KAFKA_BROKERS=h:1"})
+		require.NoError(t, err, u)
+	}
+}
+
+func TestAMisspeltKeyIsOneMistake(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("f", []byte("databases: {main: {urll: postgres://h/d}}\nbrokers: {kafka: {adresses: [\"h:1\"]}}\n"), nil)
+	require.EqualError(t, err, "f:1: databases.main.urll: no such key; did you mean url?\nf:2: brokers.kafka.adresses: no such key; did you mean addresses?")
 }

@@ -65,6 +65,7 @@ func keysOf(t reflect.Type) []key {
 // decoder fills a Config from a tree and collects every mistake.
 type decoder struct {
 	origins  origins
+	misspelt map[string]bool // keys that are not there, and were probably meant
 	problems problems
 }
 
@@ -107,6 +108,9 @@ func (d *decoder) unknown(f field, path string, keys []key) {
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.name
+	}
+	if best, ok := meant(f.name, names); ok {
+		d.misspelt[strings.TrimSuffix(path, f.name)+best] = true
 	}
 	d.problem(f.where, path, "no such key; %s", suggest(f.name, names))
 }

@@ -69,12 +69,17 @@ func below(path, pattern string) bool {
 
 // suggest says which of the valid words was probably meant.
 func suggest(word string, valid []string) string {
-	best := nearest(word, valid)
-	if distance(word, best) <= max(2, len(word)/3) {
+	if best, ok := meant(word, valid); ok {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
 	sorted := slices.Sorted(slices.Values(valid))
 	return "valid are " + strings.Join(sorted, ", ")
+}
+
+// meant is the valid word that word was probably to be, if there is one.
+func meant(word string, valid []string) (string, bool) {
+	best := nearest(word, valid)
+	return best, distance(word, best) <= max(2, len(word)/3)
 }
 
 // nearest is the valid word that is most like word.

@@ -8,14 +8,16 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // validate finds what is wrong between keys, except where a problem is known
-// already.
-func (c *Config) validate(known problems) problems {
-	v := validator{origins: c.origins, known: known}
+// already: what is missing because its key is misspelt is one, too.
+func (c *Config) validate(known problems, misspelt map[string]bool) problems {
+	v := validator{origins: c.origins, known: known, misspelt: misspelt}
 	for _, name := range slices.Sorted(maps.Keys(c.Databases)) {
-		v.require(join("databases", name)+".url", c.Databases[name].URL.Reveal())
+		v.database(join("databases", name)+".url", c.Databases[name].URL)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Brokers)) {
 		cfg := c.Brokers[name].Kafka()
@@ -38,6 +40,7 @@ func (c *Config) validate(known problems) problems {
 type validator struct {
 	origins  origins
 	known    problems
+	misspelt map[string]bool
 	problems problems
 }
 
@@ -45,12 +48,23 @@ func (v *validator) problem(path, format string, args ...any) {
 	if slices.ContainsFunc(v.known, func(p *MistakeError) bool { return p.Path != "" && p.Path == path }) {
 		return
 	}
+	if _, set := v.origins[path]; v.misspelt[path] && !set {
+		return
+	}
 	v.problems = append(v.problems, &MistakeError{Where: v.origins.of(path), Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
-func (v *validator) require(path, value string) {
-	if strings.TrimSpace(value) == "" {
+// database finds what the driver does not understand in a url. Its own text has the
+// url in front, in which not every password can be told from the rest.
+func (v *validator) database(path string, u Secret) {
+	if strings.TrimSpace(u.Reveal()) == "" {
 		v.problem(path, "is required")
+		return
+	}
+	if _, err := pgxpool.ParseConfig(u.Reveal()); err != nil {
+		text := err.Error()
+		why := strings.TrimPrefix(text[strings.LastIndexByte(text, '`')+1:], ": ")
+		v.problem(path, "cannot be read: %s", why)
 	}
 }
 
