@@ -44,6 +44,8 @@ func administer(t *testing.T, b adminBox, db *pgxpool.Pool) {
 	applied, err := other.ApplySettings(t.Context(), other.Settings())
 	require.NoError(t, err)
 	require.Equal(t, []store.Difference{{Key: "lease", Stored: "15s", Configured: "1m0s"}}, applied.Differences)
+	_, err = s.Workers(t.Context())
+	require.NoError(t, err)
 	_, err = s.Identity(t.Context())
 	require.NoError(t, err)
 

@@ -97,9 +97,21 @@ type ApplySettingsResult struct {
 	Differences []Difference
 }
 
+// Workers returns those that have events of the table in their hands, up to 20. One
+// that waits for events is not among them. It takes no lock.
+func (s *Store) Workers(ctx context.Context) ([]string, error) {
+	rows, _ := s.db.Query(ctx, s.sql["lease_owners"], named{"table": s.table})
+	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for workers of %s: %w", s.table, err)
+	}
+	return owners, nil
+}
+
 // ApplySettings writes the pipeline and settings down whatever is stored.
-// Workers that run with what was stored before must have ended: order is not
-// kept while both work.
+// Workers that run with what was stored before must have ended, of which Workers
+// tells some: order is not kept while both work. One that runs all the same stops
+// the pipeline within seconds.
 func (s *Store) ApplySettings(ctx context.Context, settings Settings) (ApplySettingsResult, error) {
 	var out ApplySettingsResult
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {

@@ -94,3 +94,22 @@ func TestIdentity(t *testing.T) {
 	require.Equal(t, first, again)
 	require.NotZero(t, first)
 }
+
+func TestWorkersAreThoseWithEventsInHand(t *testing.T) {
+	t.Parallel()
+	b := newAdminBox(t, store.Config{})
+	owners, err := b.Workers(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, owners)
+
+	b.exec(t, "update omnibox.slots set owner = 'w1', lease_until = now() + interval '1 minute' where slot < 3")
+	b.exec(t, "update omnibox.slots set owner = 'over', lease_until = now() - interval '1 second', dirty = true where slot = 4")
+	ids := b.rows(t, 4)
+	for i, owner := range []string{"w2", "workflow:outbox", "backoff", "w3"} {
+		b.exec(t, "update outbox_events set locked_by = $2, locked_at = now(), lease_token = 1, lease_until = now() + interval '1 minute' where id = $1", ids[i], owner)
+	}
+	b.exec(t, "update outbox_events set lease_until = now() - interval '1 second' where id = $1", ids[3])
+	owners, err = b.Workers(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"w1", "w2"}, owners)
+}

@@ -84,6 +84,7 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 		"status_workflows":       {"cap": 10_000, "table": "public.outbox_events", "pipeline": "orders", "workflow": "workflow:orders"},
 		"status_workflow_events": {"limit": 5, "table": "public.outbox_events", "pipeline": "orders", "workflow": "workflow:orders"},
 		"doctor_topics":          {},
+		"lease_owners":           {"table": "public.outbox_events"},
 	} {
 		statement, err := os.ReadFile("sql/" + name + ".sql")
 		require.NoError(t, err)

@@ -285,6 +285,22 @@ func TestConfigApply(t *testing.T) {
 	require.Equal(t, "orders: nothing to change\n", r.out)
 }
 
+func TestConfigApplyIsRefusedWhileWorkersAreAtWork(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	const stored = `{"claim": "row", "lease": "15s", "ordering": "key", "behind_failure": "block"}`
+	c.exec(t, `update omnibox.boxes set settings = $1::text::jsonb`, stored)
+	c.exec(t, "update omnibox.slots set owner = 'host:1:a', lease_until = now() + interval '1 minute' where slot < 3")
+	r := c.run(t, "config apply")
+	require.Equal(t, exitError, r.code)
+	require.Contains(t, r.err, "workers have events of table outbox_events in their hands: host:1:a; stop them first, or --force it")
+	require.JSONEq(t, stored, c.text(t, "select settings::text from omnibox.boxes"))
+	r = c.run(t, "config apply --force")
+	require.Zero(t, r.code, r.err)
+	require.Equal(t, "orders: claim was row, is shard\n", r.out)
+	require.Equal(t, exitNothing, c.run(t, "config apply").code, "there is nothing to refuse")
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	c := &cli{}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
@@ -59,17 +62,27 @@ type difference struct {
 }
 
 func newConfigApply(a *app) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use: "apply [pipeline...]", Short: "Store what all workers of a table must agree on",
 		Long: `Order depends on claim, lease, ordering and behind_failure. The first worker of a
 table stores its own, and a worker that differs does not poll. This stores those
 of the configuration, for all pipelines or for those named.
 
 Stop the workers that run with the old ones first: order is not kept while both
-work. The exit code is 3 if nothing changed.`,
+work. It is refused while workers have events of the table in their hands, unless
+you --force it. A worker that runs on all the same, because it had nothing to do,
+stops the pipeline within seconds, and says so.
+
+The exit code is 3 if nothing changed.`,
 		Example: "  omnibox -c omnibox.yaml config apply orders",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withBoxes(cmd.Context(), args, func(_ *config.Config, boxes []box) error {
+				if !force {
+					if err := refuseApply(cmd.Context(), boxes); err != nil {
+						return err
+					}
+				}
 				all, changed := []appliedSettings{}, false
 				for _, b := range boxes {
 					got, err := b.ApplySettings(cmd.Context(), b.Settings())
@@ -90,6 +103,30 @@ work. The exit code is 3 if nothing changed.`,
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also while workers have events in their hands: order is not kept until they have ended")
+	return cmd
+}
+
+// refuseApply keeps settings that differ from a table whose workers are at work.
+func refuseApply(ctx context.Context, boxes []box) error {
+	for _, b := range boxes {
+		err := b.Register(ctx, b.Settings()) // writes down what is not known yet, as a worker does
+		if _, differ := errors.AsType[*store.SettingsMismatchError](err); !differ {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		owners, err := b.Workers(ctx)
+		if err != nil {
+			return err
+		}
+		if len(owners) > 0 {
+			return fmt.Errorf("pipeline %s: workers have events of table %s in their hands: %s; stop them first, or --force it",
+				b.name, b.cfg.Table, list(owners))
+		}
+	}
+	return nil
 }
 
 func (a *app) printSettings(all []appliedSettings) error {
