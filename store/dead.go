@@ -124,7 +124,7 @@ func (s *Store) ListDead(ctx context.Context, p ListDeadParams) (ListDeadResult,
 	rows, _ := s.db.Query(ctx, s.sql["dead_list"], args)
 	letters, err := pgx.CollectRows(rows, pgx.RowToStructByName[DeadLetter])
 	if err != nil {
-		return ListDeadResult{}, fmt.Errorf("list dead letters of %s: %w", s.table, err)
+		return ListDeadResult{}, fmt.Errorf("list dead letters of %s: %w", s.table, hint(err))
 	}
 	if len(letters) <= p.Limit {
 		return ListDeadResult{Letters: letters}, nil
@@ -156,7 +156,7 @@ func (s *Store) SummarizeDead(ctx context.Context, f DeadFilter, limit int) ([]D
 	rows, _ := s.db.Query(ctx, s.sql["dead_groups"], args)
 	groups, err := pgx.CollectRows(rows, pgx.RowToStructByName[DeadGroup])
 	if err != nil {
-		return nil, fmt.Errorf("summarize dead letters of %s: %w", s.table, err)
+		return nil, fmt.Errorf("summarize dead letters of %s: %w", s.table, hint(err))
 	}
 	return groups, nil
 }
@@ -235,7 +235,7 @@ func (s *Store) ShowDead(ctx context.Context, p ShowDeadParams) (ShowDeadResult,
 	})
 	letters, err := pgx.CollectRows(rows, pgx.RowToStructByName[DeadLetter])
 	if err != nil {
-		return out, fmt.Errorf("show dead letter %s: %w", p.ID, err)
+		return out, fmt.Errorf("show dead letter %s: %w", p.ID, hint(err))
 	}
 	event := p.ID.Event
 	if len(letters) > 0 {
@@ -249,7 +249,7 @@ func (s *Store) ShowDead(ctx context.Context, p ShowDeadParams) (ShowDeadResult,
 	case errors.Is(err, pgx.ErrNoRows):
 		return ShowDeadResult{Letters: letters}, nil
 	case err != nil:
-		return out, fmt.Errorf("show dead letter %s: %w", p.ID, err)
+		return out, fmt.Errorf("show dead letter %s: %w", p.ID, hint(err))
 	}
 	return ShowDeadResult{Letters: letters, Row: &row}, nil
 }

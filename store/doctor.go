@@ -60,7 +60,7 @@ func (s *Store) Doctor(ctx context.Context) ([]Check, error) {
 	} {
 		c, err := check.look(ctx)
 		if err != nil {
-			return all, fmt.Errorf("check %s of %s: %w", check.name, s.table, err)
+			return all, fmt.Errorf("check %s of %s: %w", check.name, s.table, hint(err))
 		}
 		c.Name = check.name
 		all = append(all, c)

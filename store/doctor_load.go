@@ -100,7 +100,7 @@ func (s *Store) Topics(ctx context.Context) ([]string, error) {
 	rows, _ := s.db.Query(ctx, s.sql["doctor_topics"])
 	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("read topics of %s: %w", s.table, err)
+		return nil, fmt.Errorf("read topics of %s: %w", s.table, hint(err))
 	}
 	return topics, nil
 }

@@ -47,7 +47,7 @@ func (s *Store) Pause(ctx context.Context, p PauseParams) (PauseResult, error) {
 		}).Scan(&out.Pause.At, &out.Pause.By, &out.Pause.Reason)
 	})
 	if err != nil {
-		return PauseResult{}, fmt.Errorf("pause %s: %w", s.cfg.Pipeline, err)
+		return PauseResult{}, fmt.Errorf("pause %s: %w", s.cfg.Pipeline, hint(err))
 	}
 	return out, nil
 }
@@ -71,7 +71,7 @@ func (s *Store) Resume(ctx context.Context) (ResumeResult, error) {
 		return s.notify(ctx, tx)
 	})
 	if err != nil {
-		return ResumeResult{}, fmt.Errorf("resume %s: %w", s.cfg.Pipeline, err)
+		return ResumeResult{}, fmt.Errorf("resume %s: %w", s.cfg.Pipeline, hint(err))
 	}
 	return out, nil
 }
@@ -116,7 +116,7 @@ func (s *Store) PauseKey(ctx context.Context, p PauseKeyParams) (PauseResult, er
 		return tx.QueryRow(ctx, s.sql["pause_key_hold"], args).Scan(&out.Pause.At, &out.Pause.By)
 	})
 	if err != nil {
-		return PauseResult{}, fmt.Errorf("pause key %s of topic %s: %w", p.Key.Key, p.Key.Topic, err)
+		return PauseResult{}, fmt.Errorf("pause key %s of topic %s: %w", p.Key.Key, p.Key.Topic, hint(err))
 	}
 	return out, nil
 }
@@ -152,7 +152,7 @@ func (s *Store) ResumeKey(ctx context.Context, key omnibox.OrderKey) (ResumeKeyR
 		return s.notify(ctx, tx)
 	})
 	if err != nil {
-		return ResumeKeyResult{}, fmt.Errorf("resume key %s of topic %s: %w", key.Key, key.Topic, err)
+		return ResumeKeyResult{}, fmt.Errorf("resume key %s of topic %s: %w", key.Key, key.Topic, hint(err))
 	}
 	return out, nil
 }

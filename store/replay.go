@@ -61,7 +61,7 @@ func (s *Store) Replay(ctx context.Context, p ReplayParams) (ReplayResult, error
 	r := resolution{verb: "replayed", by: p.By, limit: p.Limit, dryRun: p.DryRun, progress: p.Progress, inTx: s.replay}
 	err := s.resolve(ctx, &r, p.IDs, p.Filter)
 	if err != nil {
-		err = fmt.Errorf("replay dead letters of %s: %w", s.table, err)
+		err = fmt.Errorf("replay dead letters of %s: %w", s.table, hint(err))
 	}
 	return ReplayResult{Replayed: r.done, Refused: r.refused}, err
 }
@@ -96,7 +96,7 @@ func (s *Store) Discard(ctx context.Context, p DiscardParams) (DiscardResult, er
 	r := resolution{verb: "discarded", by: p.By, note: p.Note, limit: p.Limit, dryRun: p.DryRun, progress: p.Progress, inTx: s.discard}
 	err := s.resolve(ctx, &r, p.IDs, p.Filter)
 	if err != nil {
-		err = fmt.Errorf("discard dead letters of %s: %w", s.table, err)
+		err = fmt.Errorf("discard dead letters of %s: %w", s.table, hint(err))
 	}
 	return DiscardResult{Discarded: r.done, Refused: r.refused}, err
 }

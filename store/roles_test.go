@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,4 +146,31 @@ func TestTheGrantsSufficeForEverythingElse(t *testing.T) {
 	require.Len(t, events, 3)
 	require.NoError(t, s.Commit(t.Context(), completed(events...)))
 	require.Zero(t, one[int](t, b, "select count(*) from outbox_events"))
+}
+
+// What a worker and a person read of a missing right says how to get it.
+func TestAMissingRightIsAHint(t *testing.T) {
+	t.Parallel()
+	const cure = "run what `omnibox migrate grants` prints"
+	b := newBed(t)
+	worker := asRole(t, b.db, migrate.Worker)
+	user := worker.Config().ConnConfig.User
+	s, err := store.Open(t.Context(), worker, store.Config{Owner: "w1"})
+	require.NoError(t, err)
+
+	b.exec(t, "revoke all on omnibox.slots, omnibox.dead_letters, omnibox.pipelines from "+user)
+	_, err = s.Claim(t.Context(), allSlots())
+	require.ErrorContains(t, err, cure)
+	require.ErrorContains(t, s.Register(t.Context(), s.Settings()), cure)
+	_, err = s.Status(t.Context())
+	require.ErrorContains(t, err, cure)
+	_, err = s.Pause(t.Context(), store.PauseParams{By: "ann"})
+	require.ErrorContains(t, err, cure)
+	_, err = s.ListDead(t.Context(), store.ListDeadParams{})
+	require.ErrorContains(t, err, cure)
+	_, err = s.Replay(t.Context(), store.ReplayParams{By: "ann"})
+	require.ErrorContains(t, err, cure)
+	require.Equal(t, 1, strings.Count(err.Error(), cure))
+	b.exec(t, "revoke all on schema omnibox from "+user)
+	require.ErrorContains(t, migrate.Check(t.Context(), worker, "outbox_events"), cure)
 }

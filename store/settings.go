@@ -86,7 +86,7 @@ func (s *Store) Register(ctx context.Context, settings Settings) error {
 		return s.writeSettings(ctx, tx, settings)
 	})
 	if err != nil {
-		return fmt.Errorf("register %s: %w", s.cfg.Pipeline, err)
+		return fmt.Errorf("register %s: %w", s.cfg.Pipeline, hint(err))
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (s *Store) Workers(ctx context.Context) ([]string, error) {
 	rows, _ := s.db.Query(ctx, s.sql["lease_owners"], named{"table": s.table})
 	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("look for workers of %s: %w", s.table, err)
+		return nil, fmt.Errorf("look for workers of %s: %w", s.table, hint(err))
 	}
 	return owners, nil
 }
@@ -131,7 +131,7 @@ func (s *Store) ApplySettings(ctx context.Context, settings Settings) (ApplySett
 		return s.writeSettings(ctx, tx, settings)
 	})
 	if err != nil {
-		return ApplySettingsResult{}, fmt.Errorf("apply settings of %s: %w", s.cfg.Pipeline, err)
+		return ApplySettingsResult{}, fmt.Errorf("apply settings of %s: %w", s.cfg.Pipeline, hint(err))
 	}
 	return out, nil
 }
@@ -190,7 +190,7 @@ func (s *Store) compare(settings Settings, have *stored, table string) []Differe
 func (s *Store) Identity(ctx context.Context) (uuid.UUID, error) {
 	var id uuid.UUID
 	if err := s.db.QueryRow(ctx, s.sql["identity"]).Scan(&id); err != nil {
-		return uuid.Nil, fmt.Errorf("read the identity of the database: %w", err)
+		return uuid.Nil, fmt.Errorf("read the identity of the database: %w", hint(err))
 	}
 	return id, nil
 }

@@ -113,7 +113,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		s.readBacklog, s.readRows, s.readPause, s.readHolds, s.readDead, s.readWorkflows, s.readSlots,
 	} {
 		if err := read(ctx, &out); err != nil {
-			return Status{}, fmt.Errorf("read status of %s: %w", s.cfg.Pipeline, err)
+			return Status{}, fmt.Errorf("read status of %s: %w", s.cfg.Pipeline, hint(err))
 		}
 	}
 	return out, nil

@@ -134,7 +134,7 @@ func Open(ctx context.Context, db *pgxpool.Pool, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w: run `omnibox migrate up`", cfg.Table, ErrNoTable)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", cfg.Table, err)
+		return nil, fmt.Errorf("open %s: %w", cfg.Table, hint(err))
 	}
 	s := &Store{db: db, cfg: cfg, table: schema + "." + name}
 	return s, s.loadStatements(pgx.Identifier{schema, name}.Sanitize())

@@ -19,7 +19,7 @@ func (s *Store) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s of %s: %w", doing, s.table, discreet(err))
+	err = fmt.Errorf("%s of %s: %w", doing, s.table, hint(discreet(err)))
 	if isOutage(err) {
 		return omnibox.Unreachable(err)
 	}

@@ -180,7 +180,12 @@ func TestGrantsAreEnough(t *testing.T) {
 	require.NoError(t, err)
 	u.User = url.UserPassword(user, "x")
 	as := newCLIOn(t, u.String())
-	require.Equal(t, exitError, as.run(t, "status").code)
+	for _, line := range []string{"status", "dead replay 1", "pause"} {
+		r := as.run(t, line)
+		require.Equal(t, exitError, r.code, line)
+		require.Contains(t, r.err, "permission denied", line)
+		require.Contains(t, r.err, "run what `omnibox migrate grants` prints", line)
+	}
 
 	grants := c.run(t, "migrate grants "+user)
 	require.Zero(t, grants.code, grants.err)

@@ -116,7 +116,7 @@ func checkSchema(err error) store.Check {
 		return failed("schema", err, mend)
 	}
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == insufficientPrivilege {
-		return failed("schema", err, "run what `omnibox migrate grants` prints for this user")
+		return failed("schema", refused, "run what `omnibox migrate grants` prints for this user")
 	}
 	if err != nil {
 		return failed("schema", err, "")

@@ -73,6 +73,9 @@ func Status(ctx context.Context, db *pgxpool.Pool, opts Options) ([]TargetStatus
 // adopted table has no version before its pending rows are in order.
 func Check(ctx context.Context, db *pgxpool.Pool, name string) error {
 	all, err := Status(ctx, db, Options{Tables: []string{name}})
+	if hasState(err, "42501") {
+		return fmt.Errorf("check the schema: %w; run what `omnibox migrate grants` prints for the user of the database's url", err)
+	}
 	if err != nil {
 		return fmt.Errorf("check the schema: %w", err)
 	}
