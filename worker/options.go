@@ -25,7 +25,7 @@ type options struct {
 
 func collect(opts []Option) *options {
 	o := &options{
-		log:        slog.New(slog.DiscardHandler),
+		log:        slog.Default(),
 		steps:      map[string][]pipeline.Step{},
 		converters: map[string]broker.Converter{},
 		publishers: map[string]broker.Publisher{},
@@ -65,7 +65,9 @@ func CommitWith(pipelineName string, strategy func(*store.Store) omnibox.CommitS
 	return func(o *options) { o.commit[pipelineName] = strategy }
 }
 
-// Log is where the worker writes. Without it, it writes nothing.
+// Log is where the worker writes: what it waits for, what failed, what it gave up.
+// Defaults to slog.Default, as that is when the worker is made;
+// slog.New(slog.DiscardHandler) silences it.
 func Log(log *slog.Logger) Option {
 	return func(o *options) { o.log = log }
 }

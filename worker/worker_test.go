@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,4 +138,43 @@ func TestModuleStartsAndStopsWithTheApplication(t *testing.T) {
 	app := fx.New(fx.NopLogger, fx.Supply(nothing(t, "off")), worker.Module())
 	require.NoError(t, app.Start(t.Context()))
 	require.NoError(t, app.Stop(t.Context()))
+}
+
+// lines hands out what is written, until somebody has read it or the test is over.
+type lines struct {
+	said chan string
+	over <-chan struct{}
+}
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l.said <- string(p):
+	case <-l.over:
+	}
+	return len(p), nil
+}
+
+// A program that gives the worker no logger reads its troubles all the same.
+func TestTheDefaultLoggerIsTheProgramsOwn(t *testing.T) {
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	said := make(chan string)
+	slog.SetDefault(slog.New(slog.NewTextHandler(lines{said: said, over: ctx.Done()}, nil)))
+	done := make(chan error, 1)
+	go func() { done <- worker.Run(ctx, nothing(t, "off"), worker.Publisher("kafka", membroker.New())) }()
+	for {
+		select {
+		case line := <-said:
+			if !strings.Contains(line, "opening the table, trying again") {
+				continue
+			}
+		case <-time.After(20 * time.Second):
+			require.Fail(t, "it is silent")
+		}
+		break
+	}
+	cancel()
+	require.NoError(t, <-done)
 }
