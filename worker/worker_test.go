@@ -163,7 +163,8 @@ func TestTheDefaultLoggerIsTheProgramsOwn(t *testing.T) {
 	said := make(chan string)
 	slog.SetDefault(slog.New(slog.NewTextHandler(lines{said: said, over: ctx.Done()}, nil)))
 	done := make(chan error, 1)
-	go func() { done <- worker.Run(ctx, nothing(t, "off"), worker.Publisher("kafka", membroker.New())) }()
+	cfg := nothing(t, "off")
+	go func() { done <- worker.Run(ctx, cfg, worker.Publisher("kafka", membroker.New())) }()
 	for {
 		select {
 		case line := <-said:

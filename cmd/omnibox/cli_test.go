@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -311,4 +313,34 @@ func TestVersion(t *testing.T) {
 	c := &cli{}
 	require.Regexp(t, `^omnibox .*go1\.`, c.run(t, "version").out)
 	require.True(t, json.Valid([]byte(c.run(t, "version -o json").out)))
+}
+
+func TestVersionsOfDifferentBuilds(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		info *debug.BuildInfo
+		want string
+	}{
+		"of nothing":     {nil, "omnibox devel, "},
+		"of a directory": {&debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "omnibox devel, "},
+		"of a release":   {&debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}, "omnibox v1.2.3, "},
+		"of a clone": {&debug.BuildInfo{
+			Main: debug.Module{Version: "v1.2.4-0.20260101000000-abc"}, Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abcdef"}},
+		}, "omnibox v1.2.4-0.20260101000000-abc abcdef, "},
+	} {
+		require.Equal(t, tt.want+runtime.Version(), thisVersion(tt.info, tt.info != nil).String(), name)
+	}
+}
+
+func TestAPauseOfNobodyReadsWell(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	require.Zero(t, c.runArgs(t, "pause", "--by", "", "--reason", "").code)
+	require.Regexp(t, `(?m)^orders is paused since [0-9: -]+\.$`, c.run(t, "status").out)
+	require.Regexp(t, `^Resumed: orders \(since [0-9: -]+\)\n$`, c.run(t, "resume").out)
+	require.Zero(t, c.runArgs(t, "pause", "--by", "me").code)
+	require.Regexp(t, `(?m)^orders is paused since [0-9: -]+, by me\.$`, c.run(t, "status").out)
+	require.Zero(t, c.run(t, "resume").code)
+	require.Zero(t, c.runArgs(t, "pause", "--by", "me", "--reason", "ui").code)
+	require.Regexp(t, `(?m)^orders is paused since [0-9: -]+, by me: ui\.$`, c.run(t, "status").out)
 }

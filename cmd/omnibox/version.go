@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -15,26 +17,42 @@ func newVersion(a *app) *cobra.Command {
 		Use: "version", Short: "Show which omnibox this is", Args: cobra.NoArgs,
 		Example: "  omnibox version --output json",
 		RunE: func(*cobra.Command, []string) error {
-			v := struct {
-				Version  string `json:"version"`
-				Revision string `json:"revision"`
-				Go       string `json:"go"`
-			}{Version: version, Go: runtime.Version()}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if v.Version == "" {
-					v.Version = info.Main.Version
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						v.Revision = s.Value
-					}
-				}
-			}
+			v := thisVersion(debug.ReadBuildInfo())
 			if a.output == "json" {
 				return a.json(v)
 			}
-			a.printf("omnibox %s %s, %s\n", v.Version, v.Revision, v.Go)
+			a.printf("%s\n", v)
 			return nil
 		},
 	}
+}
+
+// versionView is a version as JSON.
+type versionView struct {
+	Version string `json:"version"`
+	// Revision of the sources; empty if the build did not record it.
+	Revision string `json:"revision"`
+	Go       string `json:"go"`
+}
+
+func (v versionView) String() string {
+	out := "omnibox " + v.Version
+	if v.Revision != "" {
+		out += " " + v.Revision
+	}
+	return out + ", " + v.Go
+}
+
+func thisVersion(info *debug.BuildInfo, ok bool) versionView {
+	v := versionView{Version: version, Go: runtime.Version()}
+	if ok {
+		v.Version = cmp.Or(v.Version, strings.Trim(info.Main.Version, "()")) // "(devel)" where nobody knows
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Revision = s.Value
+			}
+		}
+	}
+	v.Version = cmp.Or(v.Version, "devel")
+	return v
 }
