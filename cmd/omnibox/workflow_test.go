@@ -3,12 +3,21 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
+	"github.com/omnibox-go/omnibox/dev/devtest"
+	"github.com/omnibox-go/omnibox/dev/servers"
 	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
 )
 
 func TestLinksToWorkflows(t *testing.T) {
@@ -116,4 +125,34 @@ func TestDeadShowTellsOfTheWorkflow(t *testing.T) {
 	require.Nil(t, page.Letters[0].ParkedUntil)
 	require.NotNil(t, page.Letters[1].ParkedUntil)
 	require.Equal(t, link+deadA, page.Letters[1].Workflow.URL)
+}
+
+// What dead show prints can be pasted into a shell.
+func TestThePrintedSignalArrives(t *testing.T) {
+	t.Parallel()
+	namespace := devtest.Namespace(t)
+	control := newTemporal(config.Temporal{Address: devtest.Temporal(t).Address(), Namespace: namespace, IDPrefix: "omnibox"})
+	event := control.event("orders", uuid.MustParse(deadA))
+	c := temporalClient(t, namespace)
+	_, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: event.ID, TaskQueue: "nobody"}, workflows.EventWorkflow)
+	require.NoError(t, err)
+
+	binary, err := servers.TemporalBinary(t.Context(), io.Discard)
+	require.NoError(t, err)
+	command := control.signal(event, workflows.SignalReplay)
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", quote(binary)+strings.TrimPrefix(command, "temporal")).CombinedOutput()
+	require.NoError(t, err, "%s: %s", command, out)
+	history := c.GetWorkflowHistory(t.Context(), event.ID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		e, err := history.Next()
+		require.NoError(t, err)
+		if signaled := e.GetWorkflowExecutionSignaledEventAttributes(); signaled != nil {
+			require.Equal(t, "replay", signaled.GetSignalName())
+			var in workflows.EventSignal
+			require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(signaled.GetInput(), &in))
+			require.Equal(t, workflows.EventSignal{By: "you"}, in)
+			return
+		}
+	}
+	require.Fail(t, "no signal has arrived")
 }
