@@ -1,0 +1,105 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// ErrNoHandler means that no handler takes the message, and there is no fallback.
+var ErrNoHandler = errors.New("no handler")
+
+// Routes are a Router that was found right. They never change, so they are safe
+// for concurrent use.
+type Routes struct {
+	table    map[Route]route
+	fallback *handler
+}
+
+// route is the way of a message: through upcasters, if any, to a handler.
+type route struct {
+	upcasters []upcaster
+	handler   handler
+}
+
+// Call is one message on its way to its handler.
+type Call struct {
+	// InTx says that the handler writes in the transaction that completes the
+	// message.
+	InTx bool
+	run  func(context.Context, pgx.Tx) error
+}
+
+// Find gives the call that handles the message, which it leaves as it is. It
+// reads the payload and runs upcasters, so it may panic where the user's code
+// does; the handler does not run yet.
+//
+// The error is permanent if no handler takes the message, which also is
+// ErrNoHandler, or if the payload does not fit; then it does not quote the
+// payload. An upcaster's error has that one's class and words.
+func (r *Routes) Find(stored *Stored) (Call, error) {
+	found, err := r.route(&stored.Meta)
+	if err != nil {
+		return Call{}, err
+	}
+	m := stored.Meta
+	m.Headers = maps.Clone(m.Headers)
+	v := any(content{stored.Payload, stored.Body})
+	for _, u := range found.upcasters {
+		if v, err = u.apply(&m, v); err != nil {
+			return Call{}, err
+		}
+		m.SchemaVersion = u.to
+	}
+	run, err := found.handler.bind(m, v)
+	if err != nil {
+		return Call{}, err
+	}
+	return Call{InTx: found.handler.inTx, run: run}, nil
+}
+
+// Run calls the handler, under a context by which Caused knows the message. Tx
+// is for a handler InTx, and for the caller to commit only if the error is nil;
+// for another handler it may be nil. Run it once: each attempt has its own Find.
+func (c Call) Run(ctx context.Context, tx pgx.Tx) error {
+	return c.run(ctx, tx)
+}
+
+func (r *Routes) route(m *Meta) (route, error) {
+	way := Route{m.Source, m.Type, m.SchemaVersion}
+	if found, ok := r.table[way]; ok {
+		return found, nil
+	}
+	// what takes any version; not a chain from no version, which takes only that
+	if found, ok := r.table[Route{Source: m.Source, Type: m.Type}]; ok && len(found.upcasters) == 0 {
+		return found, nil
+	}
+	if r.fallback != nil {
+		return route{handler: *r.fallback}, nil
+	}
+	return route{}, omnibox.Permanent(r.unknown(way))
+}
+
+// unknown names what is missing, and what of the type there is: mostly it is the
+// version, or the source, that is not the expected one.
+func (r *Routes) unknown(way Route) error {
+	var known []string
+	for other, to := range r.table {
+		if other.Type == way.Type && len(to.upcasters) == 0 {
+			known = append(known, other.String())
+		}
+	}
+	slices.Sort(known)
+	there := "the type has none at all"
+	if len(known) > 0 {
+		there = "there is for " + strings.Join(known, "; ")
+	}
+	return fmt.Errorf("%w for source %q, type %q, version %q: %s", ErrNoHandler, way.Source, way.Type, way.Version, there)
+}
