@@ -35,6 +35,9 @@ const (
 	ClassCancelled Class = "cancelled"
 	// ClassPoison: the event ended its worker again and again.
 	ClassPoison Class = "poison"
+	// ClassFollowed: the event waited behind another of its key that is dead, and
+	// behind_failure is follow. It was not tried.
+	ClassFollowed Class = "followed"
 )
 
 // Error is a failure with a class, and possibly a time for the next attempt.
@@ -98,7 +101,7 @@ func Skip(reason string) error { return &SkipError{Reason: reason} }
 func ClassOf(err error) Class {
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
 		switch e.Class {
-		case ClassUnreachable, ClassTransient, ClassPermanent, ClassCancelled, ClassPoison:
+		case ClassUnreachable, ClassTransient, ClassPermanent, ClassCancelled, ClassPoison, ClassFollowed:
 			return e.Class
 		default: // none, or one that nobody knows: no reason to be dead at once
 			return ClassTransient

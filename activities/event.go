@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/omnibox-go/omnibox"
@@ -88,6 +89,19 @@ func (a *Events) Step(n int) func(context.Context, EventIn) (pipeline.Took, erro
 	return func(ctx context.Context, in EventIn) (pipeline.Took, error) {
 		return a.Steps(ctx, StepsIn{EventIn: in, From: n, To: n + 1})
 	}
+}
+
+// Unknown is in the place of a step that this worker does not have: the workflow
+// was started by one that had it. The event is released, and goes on in the batch
+// lane with the steps that there are.
+func (a *Events) Unknown(ctx context.Context, args converter.EncodedValues) (pipeline.Took, error) {
+	var in EventIn
+	if err := args.Get(&in); err != nil {
+		return pipeline.Took{}, fail(err)
+	}
+	return a.run(ctx, in, func(ctx context.Context) (pipeline.Took, error) {
+		return a.Pipeline.LetGo(ctx, in.Turn, omnibox.ClassCancelled)
+	})
 }
 
 // Publish takes the event through the steps that are left, and to the handler.

@@ -23,7 +23,8 @@ type Lane interface {
 	Assign(ctx context.Context, events []*omnibox.Event) ([]*omnibox.Event, error)
 	// Begin counts a delivery, makes the lease last its full length from now, and
 	// returns the event with the time by which sending must have stopped.
-	// ErrLeaseLost when the lease is another's, or has run out.
+	// ErrLeaseLost when the lease is another's, or has run out; ErrPaused while the
+	// pipeline or the key is paused.
 	Begin(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) (*omnibox.Event, time.Time, error)
 	// Extend makes a lease last its full length from now.
 	Extend(ctx context.Context, e *omnibox.Event) (time.Time, error)

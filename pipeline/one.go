@@ -73,6 +73,8 @@ type Took struct {
 	// Token and Begun are those of the turn for what follows.
 	Token int64 `json:"token,omitempty"`
 	Begun int   `json:"begun,omitempty"`
+	// HoldsKey says that the event holds its key, since it has failed.
+	HoldsKey bool `json:"holds_key,omitempty"`
 }
 
 // Next is the turn for what follows.
@@ -81,7 +83,7 @@ func (t Turn) Next(took Took) Turn {
 	if took.Token != 0 {
 		t.Token = took.Token
 	}
-	t.HoldsKey = t.HoldsKey || took.Verdict == omnibox.Retry
+	t.HoldsKey = t.HoldsKey || took.HoldsKey || took.Verdict == omnibox.Retry
 	return t
 }
 
@@ -161,7 +163,10 @@ func (p *Pipeline) FinishOne(ctx context.Context, turn Turn, took Took) (Took, e
 // steps to another, and settles what is not for FinishOne.
 func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(context.Context, *omnibox.Event) (Result, error)) (Took, error) {
 	if _, open := p.Breaker.Open(); open {
-		return p.letGo(ctx, turn)
+		return p.LetGo(ctx, turn, omnibox.ClassUnreachable)
+	}
+	if from > len(p.steps) || to > len(p.steps)+1 { // the workflow was started by a worker with more steps
+		return p.LetGo(ctx, turn, omnibox.ClassCancelled)
 	}
 	w, found := p.carried.take(turn, from)
 	if !found {
@@ -169,6 +174,8 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 		switch {
 		case errors.Is(err, omnibox.ErrLeaseLost):
 			return Took{Gone: true}, nil
+		case errors.Is(err, omnibox.ErrPaused):
+			return p.LetGo(ctx, turn, omnibox.ClassCancelled)
 		case err != nil:
 			return Took{}, err
 		case e.Fetches > turn.Begun+1: // a delivery has not ended: perhaps it was the event
@@ -196,7 +203,7 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 
 func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to int, w carriedEvent, result Result, err error) (Took, error) {
 	e := w.event
-	took := Took{Begun: turn.Begun, Attempts: e.Attempts}
+	took := Took{Begun: turn.Begun, Attempts: e.Attempts, HoldsKey: e.HoldsKey}
 	var o omnibox.Outcome
 	switch {
 	case err != nil:
@@ -227,13 +234,14 @@ func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to
 	return took, nil
 }
 
-// letGo releases an event whose destination cannot be reached.
-func (p *Pipeline) letGo(ctx context.Context, turn Turn) (Took, error) {
+// LetGo releases an event that its workflow cannot get on with; why not is a class
+// that does not count.
+func (p *Pipeline) LetGo(ctx context.Context, turn Turn, why omnibox.Class) (Took, error) {
 	err := p.Lane.Commit(ctx, []omnibox.Outcome{released(turn.event())})
 	if errors.Is(err, omnibox.ErrLeaseLost) {
 		err = nil
 	}
-	return Took{Verdict: omnibox.Released, Class: omnibox.ClassUnreachable, Gone: true}, err
+	return Took{Verdict: omnibox.Released, Class: why, Gone: true}, err
 }
 
 // runStepsOf takes one event through some of the steps.

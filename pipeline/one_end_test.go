@@ -31,6 +31,7 @@ func TestOneEventFailsAndIsTriedAgain(t *testing.T) {
 			r := b.row(t, written[0].ID)
 			require.Equal(t, pipeline.Took{
 				Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "step user: bad", Attempts: attempts, Delay: took.Delay, Token: turn.Token,
+				HoldsKey: attempts > 1,
 			}, took)
 			require.InDelta(t, 7500*time.Millisecond<<(attempts-1), took.Delay, float64(2500*time.Millisecond<<(attempts-1)))
 			require.Equal(t, attempts, r.Attempts)

@@ -98,12 +98,10 @@ func (c *carried) put(turn Turn, part int, v carriedEvent) {
 	if c.events == nil {
 		c.events = map[carriedKey]carriedEvent{}
 	}
-	if len(c.events) >= carriedMost {
-		now := time.Now()
-		for k, v := range c.events {
-			if now.After(v.until) {
-				delete(c.events, k)
-			}
+	now := time.Now()
+	for k, v := range c.events {
+		if now.After(v.until) {
+			delete(c.events, k)
 		}
 	}
 	if len(c.events) < carriedMost {

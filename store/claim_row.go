@@ -165,7 +165,7 @@ func (c *rowClaim) lease(ctx context.Context, tx pgx.Tx, events []omnibox.Event)
 	o := refsOf(events)
 	rows, err := tx.Query(ctx, c.sql["lease_rows"], named{
 		"ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys, "seqs": o.seqs,
-		"hand": c.inHand().ids.literal(), "ordered": c.ordered(), "owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
+		"hand": c.inHand().ids.literal(), "ordered": c.ordered(), "skip": c.cfg.BehindFailure == "skip", "owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
 	})
 	if err != nil {
 		return nil, err

@@ -65,7 +65,8 @@ func (s *Store) leaseToWorkflows(ctx context.Context, tx pgx.Tx, failed []omnibo
 
 func (s *Store) park(ctx context.Context, tx pgx.Tx, dead []omnibox.Outcome) error {
 	args := refArgs(dead)
-	args["table"], args["most"], args["park_for"] = s.table, s.cfg.Escalation.Parked, s.cfg.Escalation.ParkFor.Microseconds()
+	args["table"], args["pipeline"] = s.table, s.cfg.Pipeline
+	args["most"], args["park_for"] = s.cfg.Escalation.Parked, s.cfg.Escalation.ParkFor.Microseconds()
 	rows, err := tx.Query(ctx, s.sql["park"], args)
 	if err != nil {
 		return err

@@ -130,7 +130,7 @@ func (l *Lane) assign(ctx context.Context, tx pgx.Tx, live []omnibox.Outcome) (m
 // nothing is to be fetched for Assign, since suspicion would be forgotten with
 // the claim.
 func (l *Lane) Suspects(ctx context.Context, slots []int) (found bool, err error) {
-	err = l.from.query(ctx, l.from.db, "suspects", named{"table": l.from.table, "slots": narrow(slots)}, func(rows pgx.Rows) error {
+	err = l.from.query(ctx, l.from.db, "suspects", l.from.filterArgs(named{"table": l.from.table, "slots": narrow(slots)}), func(rows pgx.Rows) error {
 		found, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		return err
 	})
@@ -140,18 +140,22 @@ func (l *Lane) Suspects(ctx context.Context, slots []int) (found bool, err error
 // Begin counts a delivery of the event that ref and fence stand for, makes its
 // lease last its full length from now, and returns it with the time by which its
 // owner must have stopped sending. The error is ErrLeaseLost when the lease is
-// another's, or has run out.
+// another's, or has run out, and ErrPaused while the pipeline or the key is
+// paused: then the event is to be released.
 func (l *Lane) Begin(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) (*omnibox.Event, time.Time, error) {
 	asked := time.Now()
 	args := l.leaseArgs(ref, fence)
-	args["table"], args["lease"] = l.rows.table, l.rows.cfg.Lease.Microseconds()
+	args["table"], args["pipeline"], args["lease"] = l.rows.table, l.rows.cfg.Pipeline, l.rows.cfg.Lease.Microseconds()
 	var p page
 	err := l.rows.query(ctx, l.rows.db, "begin", args, func(rows pgx.Rows) (err error) {
 		p, err = collect(rows, 1)
 		return err
 	})
-	if err == nil && len(p.rows) == 0 {
+	switch {
+	case err == nil && len(p.rows) == 0:
 		err = omnibox.ErrLeaseLost
+	case err == nil && p.paused:
+		err = omnibox.ErrPaused
 	}
 	if err != nil {
 		return nil, time.Time{}, l.rows.wrap(fmt.Sprintf("begin event %s", ref.ID), err)
@@ -224,6 +228,18 @@ func (l *Lane) Discard(ctx context.Context, ref omnibox.Ref, by, note string) er
 func (l *Lane) Look(ctx context.Context, ref omnibox.Ref) error {
 	r := resolution{verb: "discarded", dryRun: true}
 	return l.resolve(ctx, &r, ref)
+}
+
+// Forgo takes from a failed event that was escalated what it was given for its
+// workflow, which could not be started: it backs off in its row, or is dead with
+// its letter alone.
+func (l *Lane) Forgo(ctx context.Context, failed omnibox.Outcome) error {
+	if failed.Verdict == omnibox.Dead {
+		args := named{"table": l.from.table, "id": failed.Event.ID.String(), "created_at": failed.Event.CreatedAt}
+		return l.from.wrap(fmt.Sprintf("forgo parking event %s", failed.Event.ID), l.from.query(ctx, l.from.db, "unpark", args, done))
+	}
+	failed.Verdict = omnibox.Released
+	return l.Commit(ctx, []omnibox.Outcome{failed})
 }
 
 // ErrNotDead says that an event cannot be replayed or discarded, for the reason

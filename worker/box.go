@@ -33,11 +33,12 @@ type box struct {
 	state     *state
 
 	// set once the database answered
-	store  *store.Store
-	relay  *activities.Relay
-	events *activities.Events
-	plan   atomic.Pointer[activities.Plan] // of event workflows; nil until Temporal has been reached
-	starts sync.WaitGroup                  // of event workflows under way
+	store   *store.Store
+	relay   *activities.Relay
+	events  *activities.Events
+	letters *store.Lane
+	plan    atomic.Pointer[activities.Plan] // of event workflows; nil until Temporal has been reached
+	starts  starts                          // of event workflows under way
 }
 
 const (
@@ -96,7 +97,7 @@ func (b *box) run(ctx context.Context) {
 		b.watch(ctx, fatal)
 		b.state.set("stopping", nil)
 		w.Stop()
-		b.starts.Wait()
+		b.starts.wait()
 	}
 }
 
@@ -200,6 +201,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 	if b.cfg.Lane == laneWorkflow { // a drain is for what no workflow does
 		b.relay.Slice, b.relay.Linger = time.Second, 0
 	}
+	b.letters = lane
 	b.events = &activities.Events{
 		Pipeline: p, Letters: lane, Settled: func(slot int) { rows.watcher.Wake([]int{slot}) },
 	}
@@ -215,10 +217,11 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	if err != nil {
 		return nil, err
 	}
-	b.relay.Database = id.String()
-	b.relay.Lane.Plan.Attributes = b.ensureAttributes(ctx)
-	plan := b.relay.Lane.Plan
-	b.plan.Store(&plan)
+	relay := *b.relay // activities of an earlier Temporal worker may still read the old one
+	relay.Database = id.String()
+	relay.Lane.Plan.Attributes = b.ensureAttributes(ctx)
+	b.relay = &relay
+	b.plan.Store(&relay.Lane.Plan)
 	if err := b.ensurePollers(ctx); err != nil {
 		return nil, err
 	}

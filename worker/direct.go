@@ -26,6 +26,10 @@ const (
 // reached, under the same leases, and without escalation.
 func (b *box) direct(ctx context.Context, p *pipeline.Pipeline, rows *rows) {
 	for b.awaitTemporal(ctx, false) {
+		if err := b.store.Register(ctx, b.store.Settings()); err != nil {
+			b.log.ErrorContext(ctx, "Temporal cannot be reached, and the worker does not relay without it", slog.Any("error", err))
+			continue
+		}
 		b.log.WarnContext(ctx, "Temporal cannot be reached, relaying without it")
 		b.state.direct(true)
 		stop := make(chan struct{})

@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -86,11 +88,48 @@ func (b *box) escalate(ctx context.Context, failed []omnibox.Outcome) {
 				Verdict: o.Verdict, Class: o.Class, Error: o.Error, Attempts: o.Attempts, Delay: o.Delay, Parked: o.Verdict == omnibox.Dead,
 			},
 		}
-		b.starts.Go(func() { b.startEvent(context.WithoutCancel(ctx), in) })
+		b.starts.do(func() { b.startEvent(context.WithoutCancel(ctx), in, o) })
 	}
 }
 
-func (b *box) startEvent(ctx context.Context, in workflows.EventInput) {
+// starts are those of event workflows under way. One that comes while they are
+// waited for is left out: the lease of its event runs out.
+type starts struct {
+	mu      sync.Mutex
+	waiting bool
+	all     sync.WaitGroup
+}
+
+func (s *starts) do(start func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.waiting {
+		s.all.Go(start)
+	}
+}
+
+func (s *starts) wait() {
+	s.mu.Lock()
+	s.waiting = true
+	s.mu.Unlock()
+	s.all.Wait()
+	s.mu.Lock()
+	s.waiting = false
+	s.mu.Unlock()
+}
+
+// startEvent starts a workflow. If that fails, the event goes on without one.
+func (b *box) startEvent(ctx context.Context, in workflows.EventInput, failed omnibox.Outcome) {
+	if err := b.tryStart(ctx, in); err != nil {
+		b.log.WarnContext(ctx, "start event workflow, the event goes on without one",
+			slog.String("event", in.Turn.ID.String()), slog.Any("error", err))
+		if err := b.letters.Forgo(ctx, failed); err != nil {
+			b.log.WarnContext(ctx, "forgo event workflow", slog.Any("error", err))
+		}
+	}
+}
+
+func (b *box) tryStart(ctx context.Context, in workflows.EventInput) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options := client.StartWorkflowOptions{
@@ -101,10 +140,8 @@ func (b *box) startEvent(ctx context.Context, in workflows.EventInput) {
 		TypedSearchAttributes:    workflows.EventAttributes(in),
 		StaticSummary:            workflows.EventSummary(in),
 	}
-	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.EventWorkflow, in); err != nil {
-		b.log.WarnContext(ctx, "start event workflow, the event goes on without one when its lease is over",
-			slog.String("event", in.Turn.ID.String()), slog.Any("error", err))
-	}
+	_, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.EventWorkflow, in)
+	return err
 }
 
 // ensureAttributes makes the search attributes known to the namespace; it returns
@@ -113,6 +150,8 @@ func (b *box) ensureAttributes(ctx context.Context) bool {
 	if b.cfg.Lane == laneBatch {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	missing, err := MissingAttributes(ctx, b.worker.temporal, b.worker.namespace)
 	if err == nil && len(missing) == 0 {
 		return true
@@ -127,7 +166,8 @@ func (b *box) ensureAttributes(ctx context.Context) bool {
 	return err == nil
 }
 
-// MissingAttributes are the search attributes that a namespace lacks.
+// MissingAttributes are the search attributes that a namespace lacks. It is an
+// error if it has one of another type.
 func MissingAttributes(ctx context.Context, c client.Client, namespace string) ([]string, error) {
 	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
@@ -135,8 +175,11 @@ func MissingAttributes(ctx context.Context, c client.Client, namespace string) (
 	}
 	var missing []string
 	for _, name := range workflows.Attributes() {
-		if _, ok := have.GetCustomAttributes()[name]; !ok {
+		found, ok := have.GetCustomAttributes()[name]
+		if !ok {
 			missing = append(missing, name)
+		} else if found != enums.INDEXED_VALUE_TYPE_KEYWORD {
+			return nil, fmt.Errorf("search attribute %s of namespace %s is of type %s, and omnibox needs Keyword: remove it, or use another namespace", name, namespace, found)
 		}
 	}
 	return missing, nil

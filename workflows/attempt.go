@@ -22,11 +22,6 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 		took, err = local(ctx, e.handling(), e.actions.Publish, activities.PublishIn{EventIn: e.EventIn, From: from})
 		e.Turn = e.Turn.Next(took)
 	}
-	if err == nil && took.Verdict != omnibox.Dead {
-		took, err = e.finish(took, func(in activities.FinishIn) (Took, error) {
-			return local(ctx, e.lease(), e.actions.Commit, in)
-		})
-	}
 	switch {
 	case temporal.IsCanceledError(err):
 		return took, err
@@ -35,7 +30,13 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	case took.Verdict == omnibox.Dead:
 		return e.bury(ctx, took)
 	}
-	return took, nil
+	done, err := e.finish(took, func(in activities.FinishIn) (Took, error) {
+		return local(ctx, e.lease(), e.actions.Commit, in)
+	})
+	if err == nil || temporal.IsCanceledError(err) {
+		return done, err
+	}
+	return e.commit(ctx, took) // what was sent is not sent again
 }
 
 // stepsToLastLong takes the event through the steps up to the last long one, the
@@ -79,6 +80,11 @@ func (e *event) carefully(ctx workflow.Context) (took Took, err error) {
 	if took.Verdict == omnibox.Dead {
 		return e.bury(ctx, took)
 	}
+	return e.commit(ctx, took)
+}
+
+// commit settles what is not settled yet, for as long as that takes.
+func (e *event) commit(ctx workflow.Context, took Took) (Took, error) {
 	return e.finish(took, func(in activities.FinishIn) (Took, error) {
 		return do(ctx, string(took.Verdict), timeouts{whole: e.lease()}, e.actions.Commit, in)
 	})
@@ -140,7 +146,7 @@ func (e *event) until(ctx workflow.Context, summary, name string, timeout time.D
 		var took Took
 		err := try.Get(ctx, &took)
 		cancel()
-		if hurried && temporal.IsCanceledError(err) && ctx.Err() == nil {
+		if hurried && err != nil && ctx.Err() == nil { // its backoff was cut short, or its failure is in the row
 			continue
 		}
 		return took, err

@@ -109,6 +109,7 @@ func (e *event) park(ctx workflow.Context, took Took) (Took, error) {
 	if err := e.failed(ctx, StatusParked, took); err != nil {
 		return took, err
 	}
+	e.person.calm() // a signal for an attempt that was the last one
 	for end := workflow.Now(ctx).Add(e.Plan.ParkFor.Duration()); ; {
 		decided, err := e.person.decision(ctx, min(lookEvery, end.Sub(workflow.Now(ctx))))
 		if err != nil {

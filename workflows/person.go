@@ -59,6 +59,13 @@ func (p *person) retryNowBefore(ctx workflow.Context, f workflow.Future) (hurrie
 	return hurried
 }
 
+// calm forgets that somebody was in a hurry.
+func (p *person) calm() {
+	for more := true; more; {
+		more = p.retryNow.ReceiveAsync(nil)
+	}
+}
+
 // decision waits for what a person decides of a dead event, for some time at
 // most. Who wants a retry of a dead event wants it replayed.
 func (p *person) decision(ctx workflow.Context, within time.Duration) (d decided, err error) {

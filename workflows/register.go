@@ -17,6 +17,7 @@ import (
 type Registry interface {
 	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+	RegisterDynamicActivity(a any, options activity.DynamicRegisterOptions)
 }
 
 // Register registers the workflows and the activities of one pipeline.
@@ -30,6 +31,7 @@ func Register(r Registry, relay *activities.Relay, events *activities.Events) {
 	} {
 		r.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
 	}
+	r.RegisterDynamicActivity(events.Unknown, activity.DynamicRegisterOptions{})
 	for n, step := range relay.Lane.Plan.Steps {
 		r.RegisterActivityWithOptions(events.Step(n), activity.RegisterOptions{Name: step.Name})
 	}

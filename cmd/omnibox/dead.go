@@ -62,7 +62,7 @@ func (f *filterFlags) given(cmd *cobra.Command) []string {
 
 func classes() []string {
 	return []string{
-		string(omnibox.ClassTransient), string(omnibox.ClassPermanent), string(omnibox.ClassPoison),
+		string(omnibox.ClassTransient), string(omnibox.ClassPermanent), string(omnibox.ClassPoison), string(omnibox.ClassFollowed),
 		string(omnibox.ClassUnreachable), string(omnibox.ClassCancelled),
 	}
 }

@@ -55,6 +55,7 @@ type flaw struct {
 	assignsSuspects    bool
 	unboundedBudget    bool
 	countsNoWorkflows  bool
+	beginsPaused       bool
 	beginsLapsed       bool
 	beginsUncounted    bool
 	prolongsNothing    bool

@@ -126,6 +126,9 @@ func (l *Lane) Begin(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) 
 	if !t.broken.beginsUncounted {
 		r.Fetches++
 	}
+	if _, held := t.holds[r.OrderKey()][reasonPaused]; (held || t.paused) && !t.broken.beginsPaused {
+		return nil, time.Time{}, omnibox.ErrPaused
+	}
 	e := r.Event
 	e.Headers, e.Fence = maps.Clone(e.Headers), fence
 	_, e.HoldsKey = t.blocks(r)

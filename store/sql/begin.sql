@@ -1,6 +1,7 @@
 -- Begins a delivery of an event by its workflow: counts it, makes the lease last
 -- its full length from now, and reads the row. Returns no row when the lease is
--- another's, has run out, or the event is final.
+-- another's, has run out, or the event is final. Says whether the pipeline or the
+-- key is paused: then it is to be let go.
 -- Locks: the row.
 -- Index: primary key; primary key of omnibox.holds.
 update {{table}} t
@@ -8,7 +9,11 @@ set fetches = t.fetches + 1, locked_at = now(),
 	lease_until = clock_timestamp() + @lease::bigint * interval '1 microsecond'
 where t.id = @id::uuid and t.created_at = @created_at::timestamptz and t.status = 'pending'
 	and t.lease_token = @token::bigint and t.locked_by = @owner and t.lease_until > clock_timestamp()
-returning false as paused, 0::bigint as full_slots, 0::bigint as cut_slots,
+returning exists (select from omnibox.pipelines where name = @pipeline and paused_at is not null)
+	or exists (
+		select from omnibox.holds h
+		where h.table_name = @table and h.topic = t.topic and h.partition_key = t.partition_key and h.reason = 'paused'
+	) as paused, 0::bigint as full_slots, 0::bigint as cut_slots,
 	(hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) as slot,
 	case when exists (
 		select from omnibox.holds h

@@ -1,11 +1,12 @@
--- Buries what waits behind dead events with them.
+-- Buries what waits behind dead events with them. Behind one that was put back
+-- nothing has waited: it is dead alone.
 -- Locks: the rows.
 -- Index: _held; _due and _scheduled, of the key's slot; dead_letters_open.
 with gone as materialized (
 	select t.id, t.topic, t.partition_key, t.seq
 	from unnest(@ids::uuid[], @created_ats::timestamptz[]) o (id, created_at)
 	join {{table}} t on t.id = o.id and t.created_at = o.created_at
-	where t.status = 'failed'
+	where t.status = 'failed' and t.replays = 0
 ), behind as materialized (
 	select distinct on (b.id) b.id, b.created_at, g.id as leader
 	from gone g

@@ -17,6 +17,7 @@ with asked as materialized (
 			where e.topic = t.topic and e.partition_key = t.partition_key and e.seq < t.seq
 				and e.status = 'pending' and e.lease_until is not null and e.lease_until > now()
 				and e.id <> all (@hand::uuid[])
+				and not (@skip::boolean and e.error_class is not null) -- one that failed is overtaken
 		))
 	order by a.seq
 	for update of t skip locked

@@ -6,7 +6,7 @@ with parked as (
 	select count(*) as n
 	from (
 		select from omnibox.dead_letters
-		where table_name = @table and state = 'open' and parked_until > now()
+		where table_name = @table and pipeline = @pipeline and state = 'open' and parked_until > now()
 			and event_id <> all (@ids::uuid[])
 		limit @most
 	) capped

@@ -27,6 +27,7 @@ func working() []Test {
 	return []Test{
 		{Name: "a workflow's begin counts a delivery and makes the lease last", Run: beginCounts},
 		{Name: "a workflow's begin is refused under a stale fence and when the lease has run out", Run: beginIsRefused},
+		{Name: "a workflow's begin is refused while the pipeline or the key is paused", Run: beginWhilePaused},
 		{Name: "a workflow's extend makes the lease last, unless it is another's", Run: laneExtends},
 		{Name: "a workflow whose lease has run out loses its event to the next delivery", Run: lapsedIsTaken},
 		{Name: "an event given back comes with its count and under suspicion", Run: givenBack},
@@ -232,6 +233,26 @@ func beginCounts(t testing.TB, s System) {
 
 // trap: 9
 // trap: 10
+func beginWhilePaused(t testing.TB, s System) {
+	enqueue(t, s, "a")
+	w, lane := open(t, s, config("w1"), unlimited())
+	assigned, err := lane.Assign(t.Context(), pointers(w.rest(t)))
+	require.NoError(t, err)
+	require.Len(t, assigned, 1)
+	e := assigned[0]
+	begin := func() error {
+		_, _, err := lane.Begin(t.Context(), e.Ref(), e.Fence)
+		return err
+	}
+	s.Pause(t, true)
+	require.ErrorIs(t, begin(), omnibox.ErrPaused)
+	s.Pause(t, false)
+	s.HoldKey(t, key("a"))
+	require.ErrorIs(t, begin(), omnibox.ErrPaused)
+	s.FreeKey(t, key("a"))
+	require.NoError(t, begin())
+}
+
 func beginIsRefused(t testing.TB, s System) {
 	id := enqueue(t, s, "a")[0]
 	w, lane := open(t, s, config("w1"), unlimited())
