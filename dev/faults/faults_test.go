@@ -63,8 +63,8 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	t.Run("lane auto", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "auto", Claim: "shard", Lane: "auto", Faults: some(4)})
 	})
-	t.Run("lane workflow", func(t *testing.T) { // at a rate that a Temporal dev server can keep up with beside all this
-		campaign(t, &Campaign{Servers: s, Command: stock, Name: "workflow", Claim: "shard", Lane: "workflow", Rate: 5, Faults: some(3)})
+	t.Run("lane workflow", func(t *testing.T) { // at a rate that a Temporal dev server can keep up with beside all this, and with as many keys as that rate serves
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "workflow", Claim: "shard", Lane: "workflow", Rate: 5, Keys: 15, Faults: some(3)})
 	})
 	t.Run("rows leased", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "row", Claim: "row", Faults: min(*count, 3)})
@@ -117,7 +117,8 @@ func campaign(t *testing.T, c *Campaign) {
 		c.Only = *only
 	}
 	c.Rate, c.Lane = cmp.Or(c.Rate, *rate), cmp.Or(c.Lane, "batch")
-	c.Keys, c.Lease, c.Shards, c.Logf = 100, 5*time.Second, 4, t.Logf
+	c.Keys = cmp.Or(c.Keys, 100)
+	c.Lease, c.Shards, c.Logf = 5*time.Second, 4, t.Logf
 	t.Logf("seed: go test ./dev/faults -run %s -faults=%d -seed=%d", strings.ReplaceAll(t.Name(), " ", "_"), c.Faults, c.Seed)
 	report, err := c.Run(t.Context())
 	t.Logf("\n%s", report)
