@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -109,22 +108,22 @@ func (p *Pipeline) StepsTimeout() (all time.Duration) {
 // blocks for as long as the steps do, and extends the lease meanwhile. The error
 // is of the database.
 func (p *Pipeline) StepsOne(ctx context.Context, turn Turn, from, to int) (Took, error) {
-	return p.part(ctx, turn, from, to, func(ctx context.Context, e *omnibox.Event) (Result, error) {
-		return p.runStepsOf(ctx, e, from, to)
+	return p.part(ctx, turn, from, to, func(ctx context.Context, w carriedEvent) (Result, error) {
+		return p.runSteps(ctx, w.event, w.read, from, to)
 	})
 }
 
 // HandleOne takes an event through the steps from the given one on, and gives it
 // to the handler. What else it does is as with StepsOne.
 func (p *Pipeline) HandleOne(ctx context.Context, turn Turn, from int) (Took, error) {
-	took, err := p.part(ctx, turn, from, len(p.steps)+1, func(ctx context.Context, e *omnibox.Event) (Result, error) {
-		result, err := p.runStepsOf(ctx, e, from, len(p.steps))
+	took, err := p.part(ctx, turn, from, len(p.steps)+1, func(ctx context.Context, w carriedEvent) (Result, error) {
+		result, err := p.runSteps(ctx, w.event, w.read, from, len(p.steps))
 		if err != nil || result != Next {
 			return result, err
 		}
-		err = p.Handler.Handle(ctx, []*omnibox.Event{e})[0]
+		err = w.read.hide(p.Handler.Handle(ctx, []*omnibox.Event{w.event})[0], w.event)
 		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
-			p.Breaker.doubt(context.WithoutCancel(ctx), Redact(err.Error(), e)) // others go on if it is this event's part alone
+			p.Breaker.doubt(context.WithoutCancel(ctx), Redact(err.Error(), w.event)) // others go on if it is this event's part alone
 		}
 		return Next, err
 	})
@@ -161,7 +160,7 @@ func (p *Pipeline) FinishOne(ctx context.Context, turn Turn, took Took) (Took, e
 
 // part does the part of the work on an event that leads from one place among the
 // steps to another, and settles what is not for FinishOne.
-func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(context.Context, *omnibox.Event) (Result, error)) (Took, error) {
+func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(context.Context, carriedEvent) (Result, error)) (Took, error) {
 	if _, open := p.Breaker.Open(); open {
 		return p.LetGo(ctx, turn, omnibox.ClassUnreachable)
 	}
@@ -184,17 +183,15 @@ func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(c
 		turn.Begun = e.Fetches
 		w = carriedEvent{event: e, read: contentOf(e), until: deadline}
 	}
-	e := w.event
-	leaseCtx, lease := p.keepLease(ctx, e, w.until)
+	leaseCtx, lease := p.keepLease(ctx, w.event, w.until)
 	defer lease.stop()
 	result, err := Next, error(nil)
 	if !found {
-		result, err = p.runStepsOf(leaseCtx, e, 0, from)
+		result, err = p.runSteps(leaseCtx, w.event, w.read, 0, from)
 	}
 	if result == Next && err == nil {
-		result, err = run(leaseCtx, e)
+		result, err = run(leaseCtx, w)
 	}
-	err = w.read.hide(err, e)
 	if _, classed := errors.AsType[*omnibox.Error](err); err != nil && leaseCtx.Err() != nil && !classed {
 		err = omnibox.ErrNotSent // the lease ended under it
 	}
@@ -242,18 +239,4 @@ func (p *Pipeline) LetGo(ctx context.Context, turn Turn, why omnibox.Class) (Too
 		err = nil
 	}
 	return Took{Verdict: omnibox.Released, Class: why, Gone: true}, err
-}
-
-// runStepsOf takes one event through some of the steps.
-func (p *Pipeline) runStepsOf(ctx context.Context, e *omnibox.Event, from, to int) (Result, error) {
-	for _, s := range p.steps[from:to] {
-		result, err := s.run(ctx, e)
-		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
-			p.Log.WarnContext(ctx, "step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
-		}
-		if err != nil || result != Next {
-			return result, err
-		}
-	}
-	return Next, nil
 }

@@ -1,9 +1,11 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -320,4 +322,31 @@ func TestStepSpecsAreThoseOfTheStepsInTheirOrder(t *testing.T) {
 	require.Len(t, specs, 2)
 	require.Equal(t, []string{"slow", "plain"}, []string{specs[0].Name, specs[1].Name})
 	require.Equal(t, 70*time.Second, p.StepsTimeout())
+}
+
+// What is logged of an outage quotes no payload either, be it one that a step has
+// changed meanwhile.
+func TestNoLogOfAnOutageQuotesAPayload(t *testing.T) {
+	t.Parallel()
+	down := func(e *omnibox.Event) error { return omnibox.Unreachable(quote(`{"card":"` + secret + `"}`)(e)) }
+	for name, c := range map[string]hiddenCase{
+		"of a step":      {steps: []func(e *omnibox.Event) error{set(map[string]int{"n": 1}), down}},
+		"of the handler": {steps: []func(e *omnibox.Event) error{set(map[string]int{"n": 1})}, handle: down},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newLaneBed()
+				var log bytes.Buffer
+				b.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+				c.wire(b.bed)
+				b.cfg.Breaker = pipeline.NewBreaker("kafka", func(context.Context) error { return errBad }, b.cfg.Log)
+				b.table.Enqueue(omnibox.Event{Topic: topic, Key: "a", Type: "t", Payload: json.RawMessage(`{"card":"` + secret + `"}`)})
+				took := b.handle(t, b.hand(t))
+				require.True(t, took.Gone)
+				require.Contains(t, log.String(), "[payload]")
+				require.NotContains(t, took.Error+log.String(), secret)
+			})
+		})
+	}
 }

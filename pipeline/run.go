@@ -123,13 +123,19 @@ func (s step) try(ctx context.Context, e omnibox.Event) (d stepDone) {
 	return d
 }
 
-// runSteps takes one event through all steps.
-func (p *Pipeline) runSteps(ctx context.Context, e *omnibox.Event) (Result, error) {
-	read := contentOf(e)
-	for _, s := range p.steps {
-		if result, err := s.run(ctx, e); err != nil || result != Next {
-			return result, read.hide(err, e)
+// runSteps takes one event through the steps from up to, but not, to. Read is what
+// the event said when it was read, which no error and no log may quote either.
+func (p *Pipeline) runSteps(ctx context.Context, e *omnibox.Event, read content, from, to int) (Result, error) {
+	for _, s := range p.steps[from:to] {
+		result, err := s.run(ctx, e)
+		if err == nil && result == Next {
+			continue
 		}
+		err = read.hide(err, e)
+		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
+			p.Log.WarnContext(ctx, "step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
+		}
+		return result, err
 	}
 	return Next, nil
 }
@@ -152,7 +158,7 @@ func (d *drain) runBatch(ctx context.Context, events []*omnibox.Event) []omnibox
 		e := events[i]
 		o, pass, before := released(e), false, contentOf(e)
 		if d.stopped.Err() == nil && !behind[e.OrderKey()] {
-			o, pass = d.stepsOutcome(ctx, e)
+			o, pass = d.stepsOutcome(ctx, e, before)
 		}
 		switch {
 		case pass:
@@ -170,13 +176,12 @@ func (d *drain) runBatch(ctx context.Context, events []*omnibox.Event) []omnibox
 
 // stepsOutcome takes an event through the steps. It is to be handled if pass is
 // true, else the outcome is the event's.
-func (d *drain) stepsOutcome(ctx context.Context, e *omnibox.Event) (o omnibox.Outcome, pass bool) {
-	result, err := d.runSteps(ctx, e)
+func (d *drain) stepsOutcome(ctx context.Context, e *omnibox.Event, read content) (o omnibox.Outcome, pass bool) {
+	result, err := d.runSteps(ctx, e, read, 0, len(d.steps))
 	switch {
 	case err != nil:
 		o = d.Retry.Decide(e, err, time.Now())
 		if omnibox.ClassOf(err) == omnibox.ClassUnreachable { // what a step needs has no breaker: others try later
-			d.Log.WarnContext(ctx, "step cannot reach what it needs", slog.String("error", Redact(err.Error(), e)))
 			d.stop(ended{Unreachable})
 		}
 		return o, false
