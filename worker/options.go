@@ -9,6 +9,7 @@ import (
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
 )
 
 // Option adds to a worker what configuration cannot say: code.
@@ -79,6 +80,15 @@ func (o *options) check(cfg *config.Config) error {
 			if _, ok := cfg.Outboxes[name]; !ok {
 				return fmt.Errorf("option for pipeline %q, which is not in the configuration (there are: %v)", name, keys(cfg.Outboxes))
 			}
+		}
+	}
+	for name, steps := range o.steps {
+		var names []string
+		for _, s := range steps {
+			names = append(names, s.Spec().Name)
+		}
+		if err := workflows.CheckSteps(names); err != nil {
+			return fmt.Errorf("steps of pipeline %s: %w", name, err)
 		}
 	}
 	for _, name := range keys(o.publishers) {

@@ -110,6 +110,8 @@ func TestOptionsMustFitTheConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "outbox", "it says what there is")
 	_, err = worker.New(nothing(t, "off"), worker.Publisher("rabbit", membroker.New()))
 	require.ErrorContains(t, err, `broker "rabbit"`)
+	_, err = worker.New(nothing(t, "off"), worker.Step("outbox", nothingStep{}, nothingStep{}))
+	require.ErrorContains(t, err, `two steps are called "nothing"`)
 }
 
 type nothingStep struct{}

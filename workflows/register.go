@@ -24,11 +24,7 @@ type Registry interface {
 func Register(r Registry, relay *activities.Relay, events *activities.Events) {
 	r.RegisterWorkflowWithOptions(Poller, workflow.RegisterOptions{Name: PollerWorkflow})
 	r.RegisterWorkflowWithOptions(Event, workflow.RegisterOptions{Name: EventWorkflow})
-	for name, method := range map[string]any{
-		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
-		activitySteps: events.Steps, activityPublish: events.Publish, activityCommit: events.Commit,
-		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard, activityLook: events.Look,
-	} {
+	for name, method := range builtIn(relay, events) {
 		r.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
 	}
 	r.RegisterDynamicActivity(events.Unknown, activity.DynamicRegisterOptions{})
@@ -37,24 +33,27 @@ func Register(r Registry, relay *activities.Relay, events *activities.Events) {
 	}
 }
 
-// CheckSteps refuses names of steps under which they cannot be activities: those
-// of others, and names that come twice.
-func CheckSteps(steps []activities.Step) error {
-	taken := map[string]bool{}
-	for _, name := range []string{
-		activityFetch, activityDrain, activitySetPaused, activitySteps, activityPublish,
-		activityCommit, activityDeadLetter, activityReplay, activityDiscard, activityLook,
-	} {
-		taken[name] = true
+// builtIn are the activities that every pipeline has.
+func builtIn(relay *activities.Relay, events *activities.Events) map[string]any {
+	return map[string]any{
+		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
+		activitySteps: events.Steps, activityPublish: events.Publish, activityCommit: events.Commit,
+		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard, activityLook: events.Look,
 	}
-	for _, s := range steps {
-		if s.Name == "" {
+}
+
+// CheckSteps refuses names of steps under which they cannot be activities: those
+// of built-in ones, and names that come twice.
+func CheckSteps(names []string) error {
+	taken := builtIn(nil, nil) // for its names only
+	for _, name := range names {
+		if name == "" {
 			return errors.New("a step has no name")
 		}
-		if taken[s.Name] {
-			return fmt.Errorf("two steps are called %q, or it is the name of a built-in activity: give the step another name", s.Name)
+		if _, found := taken[name]; found {
+			return fmt.Errorf("two steps are called %q, or it is the name of a built-in activity: give the step another name", name)
 		}
-		taken[s.Name] = true
+		taken[name] = nil
 	}
 	return nil
 }
