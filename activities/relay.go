@@ -129,32 +129,26 @@ func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
 		return out, nil
 	}
 	defer heartbeats(ctx, func() any { return nil })()
-	due := r.Rows.Due
-	if r.Lane.Most > 0 {
-		due = func(ctx context.Context, slots []int) ([]int, error) { return r.handOver(ctx, slots, &out) }
-	}
-	found, err := r.Pipeline.WaitDue(ctx, pipeline.Wait{
-		Slots: slots, For: r.LongPoll, Stop: activity.GetWorkerStopChannel(ctx), Due: due,
+	_, err = r.Pipeline.WaitDue(ctx, pipeline.Wait{
+		Slots: slots, For: r.LongPoll, Stop: activity.GetWorkerStopChannel(ctx),
+		Due: func(ctx context.Context, slots []int) ([]int, error) { return r.look(ctx, slots, &out) },
 		Wake: func(ctx context.Context) error {
 			_, err := r.Rows.Wake(ctx, slots)
 			return err
 		},
 	})
-	if r.Lane.Most == 0 {
-		out.Due = found
-	}
 	if len(out.Turns) > 0 {
 		return out, nil // they are leased, whatever came after that
 	}
 	return out, fail(err)
 }
 
-// handOver hands events to workflows, if few are due; it returns the slots in
-// which something was due that somebody has to see to.
-func (r *Relay) handOver(ctx context.Context, slots []int, out *FetchOut) ([]int, error) {
+// look looks for due events, and hands them to workflows if they are few. It
+// returns the slots in which something was due that somebody has to see to.
+func (r *Relay) look(ctx context.Context, slots []int, out *FetchOut) ([]int, error) {
 	due, err := r.Rows.Due(ctx, slots)
-	if err != nil || len(due) == 0 {
-		return nil, err
+	if out.Due = len(due) > 0; !out.Due || err != nil || r.Lane.Most == 0 {
+		return due, err
 	}
 	at := time.Now()
 	assigned, backlog, err := r.Pipeline.Assign(ctx, pipeline.Wave{Slots: due, Most: r.Lane.Most, Calm: r.Lane.Calm})

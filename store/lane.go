@@ -37,15 +37,19 @@ type LaneConfig struct {
 
 // WithoutEscalation is the store with failed events backing off in their rows.
 func (s *Store) WithoutEscalation() *Store {
-	cfg := s.cfg
-	cfg.Escalation = Escalation{}
-	return &Store{db: s.db, cfg: cfg, table: s.table, sql: s.sql}
+	return s.with(func(cfg *Config) { cfg.Escalation = Escalation{} })
+}
+
+// with is the store with another configuration.
+func (s *Store) with(change func(*Config)) *Store {
+	other := &Store{db: s.db, cfg: s.cfg, table: s.table, sql: s.sql}
+	change(&other.cfg)
+	return other
 }
 
 // Lane opens the workflow lane's side of the table.
 func (s *Store) Lane(cfg LaneConfig) *Lane {
-	rows := &Store{db: s.db, cfg: s.cfg, table: s.table, sql: s.sql}
-	rows.cfg.Claim, rows.cfg.Owner = ClaimRow, s.workflowOwner()
+	rows := s.with(func(cfg *Config) { cfg.Claim, cfg.Owner = ClaimRow, s.workflowOwner() })
 	return &Lane{rows: rows, from: s, cfg: cfg}
 }
 
