@@ -186,14 +186,11 @@ func (s *Store) checkSlots(ctx context.Context) (Check, error) {
 }
 
 func (s *Store) checkSettings(ctx context.Context) (Check, error) {
-	var have *stored
-	var table string
-	err := s.db.QueryRow(ctx, s.sql["doctor_settings"], named{"pipeline": s.cfg.Pipeline, "table": s.table}).Scan(&have, &table)
+	have, mismatch, err := s.readSettings(ctx)
 	if err != nil {
 		return Check{}, err
 	}
-	if diff := s.compare(s.Settings(), have, table); len(diff) > 0 {
-		mismatch := &SettingsMismatchError{Pipeline: s.cfg.Pipeline, Table: s.table, Differences: diff}
+	if mismatch != nil {
 		return Check{State: HealthFail, Found: mismatch.Error(), Mend: "omnibox config apply, once the other workers have ended"}, nil
 	}
 	if have == nil {

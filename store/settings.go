@@ -91,6 +91,33 @@ func (s *Store) Register(ctx context.Context, settings Settings) error {
 	return nil
 }
 
+// CheckSettings returns a *SettingsMismatchError if what is stored is not what this
+// store is configured with. It takes no lock.
+func (s *Store) CheckSettings(ctx context.Context) error {
+	_, mismatch, err := s.readSettings(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the settings of %s: %w", s.cfg.Pipeline, hint(err))
+	case mismatch != nil:
+		return mismatch
+	}
+	return nil
+}
+
+// readSettings reads what is stored, nil if nothing is, and how it differs from
+// what this store is configured with.
+func (s *Store) readSettings(ctx context.Context) (have *stored, mismatch *SettingsMismatchError, err error) {
+	var table string
+	err = s.db.QueryRow(ctx, s.sql["settings_read"], named{"pipeline": s.cfg.Pipeline, "table": s.table}).Scan(&have, &table)
+	if err != nil {
+		return nil, nil, err
+	}
+	if diff := s.compare(s.Settings(), have, table); len(diff) > 0 {
+		mismatch = &SettingsMismatchError{Pipeline: s.cfg.Pipeline, Table: s.table, Differences: diff}
+	}
+	return have, mismatch, nil
+}
+
 // ApplySettingsResult tells what was changed.
 type ApplySettingsResult struct {
 	// Differences that there were; none if nothing was changed.

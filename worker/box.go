@@ -129,15 +129,7 @@ func (b *box) open(ctx context.Context) error {
 	if err := migrate.Check(ctx, db, b.cfg.Table); err != nil {
 		return err
 	}
-	cfg := store.Config{
-		Table: b.cfg.Table, Pipeline: b.name, Owner: b.owner, Claim: b.cfg.Claim, Lease: b.cfg.Lease,
-		Ordering: b.cfg.Ordering, BehindFailure: b.cfg.BehindFailure, OnComplete: b.cfg.OnComplete,
-		ReadAhead: 3 * b.cfg.Batch, Filter: store.Filter(b.cfg.Filter),
-	}
-	if b.cfg.Lane != laneBatch {
-		cfg.Escalation = store.Escalation{Most: b.cfg.MaxEscalations, Parked: b.cfg.MaxParked, ParkFor: b.cfg.ParkFor}
-	}
-	s, err := store.Open(ctx, db, cfg)
+	s, err := store.Open(ctx, db, b.cfg.Store(b.name, b.owner))
 	if err != nil {
 		return err
 	}
@@ -198,7 +190,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 		Pipeline: p, Rows: rows, Shards: b.cfg.Shards,
 		LongPoll: longPoll, Slice: b.cfg.Slice, Linger: linger, Lane: b.handOver(p),
 	}
-	if b.cfg.Lane == laneWorkflow { // a drain is for what no workflow does
+	if b.cfg.Lane == config.LaneWorkflow { // a drain is for what no workflow does
 		b.relay.Slice, b.relay.Linger = time.Second, 0
 	}
 	b.letters = lane
@@ -210,7 +202,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 
 // start starts a Temporal worker for the pipeline, and the pollers.
 func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, error) {
-	if err := b.store.Register(ctx, b.store.Settings()); err != nil {
+	if err := b.store.CheckSettings(ctx); err != nil {
 		return nil, err
 	}
 	id, err := b.store.Identity(ctx)
@@ -262,7 +254,7 @@ func (b *box) watch(ctx context.Context, fatal <-chan error) {
 			b.log.ErrorContext(ctx, "Temporal worker ended, starting another", slog.Any("error", err))
 			return
 		case <-tick.C:
-			err := b.store.Register(ctx, b.store.Settings())
+			err := b.store.CheckSettings(ctx)
 			if _, changed := errors.AsType[*store.SettingsMismatchError](err); changed {
 				b.log.ErrorContext(ctx, "stopping the pipeline", slog.Any("error", err))
 				return

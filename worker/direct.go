@@ -26,7 +26,7 @@ const (
 // reached, under the same leases, and without escalation.
 func (b *box) direct(ctx context.Context, p *pipeline.Pipeline, rows *rows) {
 	for b.awaitTemporal(ctx, false) {
-		if err := b.store.Register(ctx, b.store.Settings()); err != nil {
+		if err := b.store.CheckSettings(ctx); err != nil {
 			b.log.ErrorContext(ctx, "Temporal cannot be reached, and the worker does not relay without it", slog.Any("error", err))
 			continue
 		}

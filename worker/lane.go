@@ -17,13 +17,8 @@ import (
 	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/worker/config"
 	"github.com/omnibox-go/omnibox/workflows"
-)
-
-// Lanes of the configuration; the third is auto.
-const (
-	laneBatch    = "batch"
-	laneWorkflow = "workflow"
 )
 
 const (
@@ -39,7 +34,7 @@ const (
 // lane is the table as the workflow lane sees it.
 func (b *box) lane() *store.Lane {
 	cfg := store.LaneConfig{Budget: -1, InFlight: maxInFlight}
-	if b.cfg.Lane != laneWorkflow {
+	if b.cfg.Lane != config.LaneWorkflow {
 		cfg.Budget, cfg.Burst = b.cfg.WorkflowBudget, b.cfg.CalmThreshold
 	}
 	return b.store.Lane(cfg)
@@ -65,9 +60,9 @@ func (b *box) handOver(p *pipeline.Pipeline) activities.Lane {
 		lane.Plan.Steps = append(lane.Plan.Steps, activities.Step{Name: s.Name, Timeout: activities.Milliseconds(s.Timeout.Milliseconds()), Long: s.Long})
 	}
 	switch {
-	case b.cfg.Lane == laneWorkflow:
+	case b.cfg.Lane == config.LaneWorkflow:
 		lane.Most = wave
-	case b.cfg.Lane != laneBatch && b.cfg.WorkflowBudget > 0:
+	case b.cfg.Lane != config.LaneBatch && b.cfg.WorkflowBudget > 0:
 		lane.Calm = b.cfg.CalmThreshold
 		lane.Most = min(wave, b.cfg.CalmThreshold)
 	}
@@ -147,7 +142,7 @@ func (b *box) tryStart(ctx context.Context, in workflows.EventInput) error {
 // ensureAttributes makes the search attributes known to the namespace; it returns
 // whether they are. Without them people cannot search for what a workflow is about.
 func (b *box) ensureAttributes(ctx context.Context) bool {
-	if b.cfg.Lane == laneBatch {
+	if b.cfg.Lane == config.LaneBatch {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

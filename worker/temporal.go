@@ -20,23 +20,26 @@ import (
 	"github.com/omnibox-go/omnibox/workflows"
 )
 
-// newTemporalClient makes a client that dials when it is first used. What the
-// configuration leaves open comes from the TEMPORAL_* variables. It returns the
-// namespace too.
-func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client, string, error) {
+// TemporalOptions are those of a client as the configuration and, where that leaves
+// something open, the TEMPORAL_* variables have them. Address and namespace are
+// filled in whatever the error, which is of the variables or their profile file.
+func TemporalOptions(cfg config.Temporal) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
+	options.HostPort = cmp.Or(cfg.Address, options.HostPort, client.DefaultHostPort)
+	options.Namespace = cmp.Or(cfg.Namespace, options.Namespace, client.DefaultNamespace)
+	return options, err
+}
+
+// newTemporalClient makes a client that dials when it is first used. It returns
+// the namespace too.
+func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client, string, error) {
+	options, err := TemporalOptions(cfg)
 	if err != nil {
 		return nil, "", err
 	}
-	if cfg.Address != "" {
-		options.HostPort = cfg.Address
-	}
-	if cfg.Namespace != "" {
-		options.Namespace = cfg.Namespace
-	}
 	options.Logger = log.NewStructuredLogger(logger)
 	c, err := client.NewLazyClient(options)
-	return c, cmp.Or(options.Namespace, client.DefaultNamespace), err
+	return c, options.Namespace, err
 }
 
 // memoDatabase is the memo in which a poller carries its database's identity.

@@ -88,20 +88,13 @@ func (a *app) withBoxes(ctx context.Context, names []string, fn func(cfg *config
 		if err := migrate.Check(ctx, db, out.Table); err != nil {
 			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
-		s, err := openStore(ctx, db, name, out)
+		s, err := store.Open(ctx, db, out.Store(name, "cli"))
 		if err != nil {
 			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
 		boxes = append(boxes, box{name: name, cfg: out, Store: s, table: cfg.TableOf(name), shares: shares(cfg, name)})
 	}
 	return fn(cfg, boxes)
-}
-
-func openStore(ctx context.Context, db *pgxpool.Pool, name string, out config.Outbox) (*store.Store, error) {
-	return store.Open(ctx, db, store.Config{
-		Table: out.Table, Pipeline: name, Owner: "cli", Claim: out.Claim, Lease: out.Lease, Ordering: out.Ordering,
-		BehindFailure: out.BehindFailure, OnComplete: out.OnComplete, Filter: store.Filter(out.Filter),
-	})
 }
 
 // pipelines are the named ones of the configuration, all if there are no names.

@@ -90,7 +90,7 @@ func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]stor
 		return []store.Check{failed("database", err, fmt.Sprintf("check databases.%s.url, and that the server answers from here", out.Database))}, nil
 	}
 	defer db.Close()
-	s, err := openStore(ctx, db, name, out)
+	s, err := store.Open(ctx, db, out.Store(name, "cli"))
 	if err != nil {
 		mend := "omnibox migrate up"
 		if !errors.Is(err, store.ErrNoTable) {

@@ -21,7 +21,7 @@ import (
 // checkTemporal asks the server for the namespace, and for what the workflows of
 // the named pipelines need there.
 func checkTemporal(ctx context.Context, cfg *config.Config, names []string) []store.Check {
-	options, err := temporalOptions(cfg.Temporal)
+	options, err := worker.TemporalOptions(cfg.Temporal)
 	if err != nil {
 		return []store.Check{failed("server", err, "correct the TEMPORAL_* variables or the profile file")}
 	}
@@ -73,7 +73,7 @@ func checkAttributes(ctx context.Context, c client.Client, namespace string, cfg
 		Name: name, State: store.HealthWarn, Found: "there is no " + list(missing),
 		Mend: newTemporal(cfg.Temporal).command("operator search-attribute create", flags...),
 	}
-	needed := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return cfg.Outboxes[name].Lane == laneBatch })
+	needed := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return cfg.Outboxes[name].Lane == config.LaneBatch })
 	switch {
 	case len(needed) == 0:
 		out.Found += "; lane batch needs none"

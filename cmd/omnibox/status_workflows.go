@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/omnibox-go/omnibox/worker/config"
+)
 
 // workflowsView is the events with workflows as JSON.
 type workflowsView struct {
@@ -31,7 +35,7 @@ func (s standing) workflows(t temporal) workflowsView {
 		InFlight: countView(w.InFlight), Retrying: countView(w.Retrying), Parked: countView(w.Parked),
 		Events: []workflowEventView{},
 	}
-	if s.cfg.Lane == laneAuto {
+	if s.cfg.Lane == config.LaneAuto {
 		left := 0
 		if s.cfg.WorkflowBudget > 0 {
 			left = w.Budget.Left(s.Now, s.cfg.WorkflowBudget, s.cfg.CalmThreshold)
@@ -52,7 +56,7 @@ func (s standing) workflows(t temporal) workflowsView {
 // unless the lane was another one a moment ago.
 func (a *app) printWorkflows(s standing, t temporal) {
 	w := s.Workflows
-	if s.cfg.Lane == laneBatch && w.InFlight.N+w.Retrying.N+w.Parked.N == 0 {
+	if s.cfg.Lane == config.LaneBatch && w.InFlight.N+w.Retrying.N+w.Parked.N == 0 {
 		return
 	}
 	v := s.workflows(t)

@@ -8,30 +8,14 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 
+	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
 	"github.com/omnibox-go/omnibox/workflows"
 )
 
 // devUI is where Temporal's development server shows its workflows.
 const devUI = "http://localhost:8233"
-
-// Lanes of the configuration: in the first no event has a workflow of its own, in
-// the second there is a budget of them for healthy events.
-const (
-	laneBatch = "batch"
-	laneAuto  = "auto"
-)
-
-// temporalOptions are those of a client as the configuration and Temporal's own
-// variables have them, with nothing left open.
-func temporalOptions(cfg config.Temporal) (client.Options, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	options.HostPort = cmp.Or(cfg.Address, options.HostPort, client.DefaultHostPort)
-	options.Namespace = cmp.Or(cfg.Namespace, options.Namespace, client.DefaultNamespace)
-	return options, err
-}
 
 // temporal says where people see workflows, and speak to them.
 type temporal struct {
@@ -43,7 +27,7 @@ type temporal struct {
 // newTemporal makes do with what the configuration says where Temporal's own
 // variables cannot be read: doctor names that mistake.
 func newTemporal(cfg config.Temporal) temporal {
-	options, _ := temporalOptions(cfg)
+	options, _ := worker.TemporalOptions(cfg)
 	t := temporal{address: options.HostPort, namespace: options.Namespace, prefix: cfg.IDPrefix, ui: strings.TrimRight(cfg.UI, "/")}
 	host, _, err := net.SplitHostPort(t.address)
 	if ip := net.ParseIP(host); t.ui == "" && err == nil && (host == "localhost" || ip != nil && ip.IsLoopback()) {

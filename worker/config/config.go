@@ -87,6 +87,13 @@ type SASL struct {
 	Password Secret `yaml:"password"`
 }
 
+// Values of Outbox.Lane.
+const (
+	LaneAuto     = "auto"
+	LaneBatch    = "batch"
+	LaneWorkflow = "workflow"
+)
+
 // Outbox is a pipeline from one table to one broker.
 type Outbox struct {
 	// Database is the name of one of databases.
