@@ -56,9 +56,7 @@ func TestRetryNowDuringAnAttemptThatFails(t *testing.T) {
 	})
 	close(goOn)
 	require.Equal(t, []string{"k/1"}, b.awaitRecords(1))
-	var result workflows.EventResult
-	require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
-	require.Equal(t, omnibox.Completed, result.Verdict)
+	require.Equal(t, omnibox.Completed, resultOf(t, c, id).Verdict)
 	require.Equal(t, 2, ask[int](b, "select attempts_made from outbox_events"))
 }
 
@@ -68,18 +66,14 @@ func TestAPauseStopsEventWorkflows(t *testing.T) {
 	b := newBed(t)
 	b.inLane("workflow")
 	b.outbox(func(o *config.Outbox) { o.Retry.Base, o.Retry.Max = 2*time.Second, 2*time.Second })
-	var broken atomic.Bool
-	broken.Store(true)
-	b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+	broken := b.startFailing()
 	b.enqueue(bad(1))
 	c, id := b.temporal(), b.eventID("bad", 1)
 	b.awaitStatus(c, id, workflows.StatusRetrying)
 	_, err := b.store().Pause(t.Context(), store.PauseParams{By: "ann"})
 	require.NoError(t, err)
 	broken.Store(false)
-	var result workflows.EventResult
-	require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result)) // when its next attempt was due
-	require.Equal(t, omnibox.Verdict("left to the batch lane"), result.Verdict)
+	require.Equal(t, omnibox.Verdict("left to the batch lane"), resultOf(t, c, id).Verdict) // when its next attempt was due
 	b.nothingComes(0)
 	_, err = b.store().Resume(t.Context())
 	require.NoError(t, err)
@@ -99,9 +93,7 @@ func TestWithSkipAnEscalatedEventIsOvertaken(t *testing.T) {
 				o.Claim, o.BehindFailure, o.WorkflowBudget = claim, "skip", 0
 				o.Retry.Base, o.Retry.Max = time.Hour, time.Hour
 			})
-			var broken atomic.Bool
-			broken.Store(true)
-			b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+			b.startFailing()
 			b.enqueue(bad(1))
 			b.awaitStatus(b.temporal(), b.eventID("bad", 1), workflows.StatusRetrying)
 			b.enqueue(bad(2))

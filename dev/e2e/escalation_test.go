@@ -92,7 +92,9 @@ func TestAnOutageStartsNoWorkflows(t *testing.T) {
 			for shard := range 2 {
 				before = append(before, historyLength(t, c, b.poller(shard)))
 			}
-			time.Sleep(10 * time.Second) // longer than a lease, and many retries
+			probes := func() int { return strings.Count(w.logs.String(), "destination still unreachable") }
+			since := probes()
+			eventually(t, "it lasts longer than a lease", func() bool { return probes() >= since+3 })
 			for shard := range 2 {
 				now := historyLength(t, c, b.poller(shard))
 				t.Logf("%d history events, %d of them while it lasted", now, now-before[shard])
@@ -141,7 +143,6 @@ func (nobody) Probe(context.Context) error                      { return nil }
 // trap: T2
 func TestChildrenOutliveTheRunOfTheirPoller(t *testing.T) {
 	t.Parallel()
-	const n = 100
 	b := newBed(t)
 	b.inLane("workflow")
 	b.outbox(func(o *config.Outbox) { o.Shards = 1 })
@@ -156,15 +157,23 @@ func TestChildrenOutliveTheRunOfTheirPoller(t *testing.T) {
 		return ctx.Err()
 	}}})).awaitReady()
 	c := b.temporal()
-	for i := range n { // the last ones when the poller may go on as new
-		if i == n-10 {
-			eventually(t, "most under way", func() bool { return inside.Load() >= n-10 })
-			time.Sleep(2 * time.Second)
+	n := 0
+	begin := func(more int) { // all of them are under way then
+		for range more {
+			b.enqueue(event(fmt.Sprintf("k%d", n), n))
+			n++
 		}
-		b.enqueue(event(fmt.Sprintf("k%d", i), i))
+		eventually(t, "all under way", func() bool { return int(inside.Load()) >= n })
 	}
-	eventually(t, "all under way", func() bool { return inside.Load() >= n })
-	eventually(t, "the poller has gone on", func() bool { return len(b.runs(c, b.poller(0))) > 1 })
+	begin(100)
+	hasGoneOn := func() bool { return len(b.runs(c, b.poller(0))) > 1 }
+	for range 50 { // it goes on when it has fetched once more, a moment after its start
+		if hasGoneOn() {
+			break
+		}
+		begin(1)
+	}
+	require.True(t, hasGoneOn())
 	close(release)
 	b.awaitRecords(n)
 	b.awaitSettled()
@@ -187,9 +196,7 @@ func TestReplayDoesNotNeedTheWorkflow(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
 			b.inLane("workflow")
-			var broken atomic.Bool
-			broken.Store(true)
-			b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+			broken := b.startFailing()
 			b.enqueue(bad(1))
 			c, id := b.temporal(), b.eventID("bad", 1)
 			b.awaitStatus(c, id, workflows.StatusParked)
@@ -208,9 +215,7 @@ func TestReplayDoesNotNeedTheWorkflow(t *testing.T) {
 			b.awaitSettled()
 			if !gone { // too late for the signal: it changes nothing, and the workflow sees that it is not needed
 				require.NoError(t, c.SignalWorkflow(t.Context(), id, "", workflows.SignalReplay, workflows.EventSignal{By: "late"}))
-				var result workflows.EventResult
-				require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
-				require.Equal(t, omnibox.Verdict("left to the batch lane"), result.Verdict)
+				require.Equal(t, omnibox.Verdict("left to the batch lane"), resultOf(t, c, id).Verdict)
 			}
 			b.nothingComes(1)
 			require.Equal(t, 1, ask[int](b, "select replays from outbox_events"))
@@ -259,9 +264,7 @@ func TestWithFollowTheRestOfTheKeyDiesToo(t *testing.T) {
 			b := newBed(t)
 			b.inLane(lane)
 			b.outbox(func(o *config.Outbox) { o.BehindFailure = "follow" })
-			var broken atomic.Bool
-			broken.Store(true)
-			b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+			broken := b.startFailing()
 			b.enqueue(bad(1), bad(2), bad(3), event("good", 1))
 			require.Equal(t, []string{"good/1"}, b.awaitRecords(1))
 			b.awaitSettled()
@@ -281,9 +284,7 @@ func TestADeadEventIsDiscarded(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.inLane("workflow")
-	var broken atomic.Bool
-	broken.Store(true)
-	b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+	b.startFailing()
 	b.enqueue(bad(1))
 	c, id := b.temporal(), b.eventID("bad", 1)
 	b.awaitStatus(c, id, workflows.StatusParked)
@@ -291,8 +292,6 @@ func TestADeadEventIsDiscarded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, enums.WORKFLOW_EXECUTION_STATUS_RUNNING, found.GetWorkflowExecutionInfo().GetStatus())
 	require.NoError(t, c.SignalWorkflow(t.Context(), id, "", workflows.SignalDiscard, workflows.EventSignal{By: "ops", Note: "obsolete"}))
-	var result workflows.EventResult
-	require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
-	require.Equal(t, workflows.EventResult{Verdict: "discarded", By: "ops"}, result)
+	require.Equal(t, workflows.EventResult{Verdict: "discarded", By: "ops"}, resultOf(t, c, id))
 	require.Equal(t, "discarded ops obsolete", ask[string](b, "select state || ' ' || resolved_by || ' ' || note from omnibox.dead_letters"))
 }

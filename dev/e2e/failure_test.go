@@ -38,6 +38,15 @@ func failing(broken *atomic.Bool) *step {
 	}}
 }
 
+// startFailing starts a worker with that step, broken.
+func (b *bed) startFailing() *atomic.Bool {
+	b.t.Helper()
+	var broken atomic.Bool
+	broken.Store(true)
+	b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+	return &broken
+}
+
 // An event that fails keeps its key waiting, and no other; when it is dead the key
 // goes on; when it is replayed it is delivered.
 //

@@ -45,6 +45,13 @@ func historyOf(t *testing.T, c client.Client, id string) (events []*history.Hist
 	return events
 }
 
+// resultOf waits for the end of an event's workflow.
+func resultOf(t *testing.T, c client.Client, id string) (result workflows.EventResult) {
+	t.Helper()
+	require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
+	return result
+}
+
 func TestAHealthyEventTakesASmallWorkflow(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -57,9 +64,7 @@ func TestAHealthyEventTakesASmallWorkflow(t *testing.T) {
 	b.untouched()
 	c := b.temporal()
 	for _, id := range []string{b.eventID("a", 1), b.eventID("b", 1), b.eventID("a", 2)} {
-		var result workflows.EventResult
-		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
-		require.Equal(t, omnibox.Completed, result.Verdict)
+		require.Equal(t, omnibox.Completed, resultOf(t, c, id).Verdict)
 		events, size := historyOf(t, c, id), 0
 		for _, e := range events {
 			size += proto.Size(e)
@@ -74,9 +79,7 @@ func TestAnEventThatFailsInTheBatchLaneGetsAWorkflow(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.outbox(func(o *config.Outbox) { o.WorkflowBudget, o.Retry.Base, o.Retry.Max = 0, time.Hour, time.Hour })
-	var broken atomic.Bool
-	broken.Store(true)
-	b.start(worker.Step(pipelineName, failing(&broken))).awaitReady()
+	broken := b.startFailing()
 	b.enqueue(bad(1), bad(2), event("good", 1))
 	require.Equal(t, []string{"good/1"}, b.awaitRecords(1))
 	c, id := b.temporal(), b.eventID("bad", 1)
@@ -85,9 +88,7 @@ func TestAnEventThatFailsInTheBatchLaneGetsAWorkflow(t *testing.T) {
 	require.NoError(t, c.SignalWorkflow(t.Context(), id, "", workflows.SignalRetryNow, workflows.EventSignal{By: "ops"}))
 	require.Equal(t, series("bad", 1, 2), only("bad", b.awaitRecords(3)))
 	b.awaitSettled()
-	var result workflows.EventResult
-	require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
-	require.Equal(t, workflows.EventResult{Verdict: omnibox.Completed, By: "ops"}, result)
+	require.Equal(t, workflows.EventResult{Verdict: omnibox.Completed, By: "ops"}, resultOf(t, c, id))
 	require.Equal(t, 1, ask[int](b, "select attempts_made from outbox_events where partition_key = 'bad' and payload->>'n' = '1'"))
 }
 
@@ -131,9 +132,7 @@ func TestADeadEventWaitsForItsReplay(t *testing.T) {
 			broken.Store(false)
 			require.NoError(t, c.SignalWorkflow(t.Context(), id, "", workflows.SignalReplay, workflows.EventSignal{By: "ops"}))
 			require.Equal(t, []string{"bad/2", "bad/1"}, b.awaitRecords(2))
-			var result workflows.EventResult
-			require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), &result))
-			require.Equal(t, omnibox.Completed, result.Verdict)
+			require.Equal(t, omnibox.Completed, resultOf(t, c, id).Verdict)
 			require.Equal(t, "replayed ops", ask[string](b, "select state || ' ' || resolved_by from omnibox.dead_letters"))
 		})
 	}
