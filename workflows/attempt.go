@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -114,17 +113,6 @@ func (e *event) step(ctx workflow.Context, n int) (Took, error) {
 	return e.until(ctx, "", e.Plan.Steps[n].Name, e.handling(), e.EventIn)
 }
 
-// handling bounds the handler, and the steps if they have to run again.
-func (e *event) handling() time.Duration {
-	whole := 2 * e.lease()
-	for _, s := range e.Plan.Steps {
-		whole += s.Timeout.Duration()
-	}
-	return whole
-}
-
-func (e *event) lease() time.Duration { return e.Plan.Lease.Duration() }
-
 // until runs a part as an activity until it has come to something. A person who
 // does not want to wait for the next attempt ends the backoff; an attempt under
 // way goes on and is waited for.
@@ -151,16 +139,4 @@ func (e *event) until(ctx workflow.Context, summary, name string, timeout time.D
 		}
 		return took, err
 	}
-}
-
-// local runs a local activity. It is tried only a few times: what it needs may be
-// down for longer than the event's lease lasts.
-func local[In, Out any](ctx workflow.Context, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
-	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: timeout,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumAttempts: 3},
-	})
-	var out Out
-	err := workflow.ExecuteLocalActivity(ctx, method, in).Get(ctx, &out)
-	return out, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -22,5 +23,17 @@ func do[In, Out any](ctx workflow.Context, summary string, t timeouts, method fu
 	})
 	var out Out
 	err := workflow.ExecuteActivity(ctx, method, in).Get(ctx, &out)
+	return out, err
+}
+
+// local runs a local activity. It is tried only a few times: what it needs may be
+// down for longer than the event's lease lasts.
+func local[In, Out any](ctx workflow.Context, timeout time.Duration, method func(context.Context, In) (Out, error), in In) (Out, error) {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: timeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumAttempts: 3},
+	})
+	var out Out
+	err := workflow.ExecuteLocalActivity(ctx, method, in).Get(ctx, &out)
 	return out, err
 }
