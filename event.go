@@ -47,6 +47,9 @@ type Event struct {
 	// Defaults to DefaultMaxAttempts.
 	MaxAttempts int
 
+	// Origin is where a message of an inbox came from; nil in an outbox.
+	Origin *Origin
+
 	// CreatedAt is when the row was written. Together with ID it refers to
 	// the row, since a partitioned table needs both.
 	CreatedAt time.Time
@@ -76,6 +79,29 @@ type Event struct {
 type Aggregate struct {
 	Type string
 	ID   uuid.UUID
+}
+
+// Origin is where a message of an inbox came from.
+type Origin struct {
+	// MessageID as its producer gave it. Together with the consumer group it is
+	// what deduplicates.
+	MessageID string
+	// Source is who sent it: the producing service, or the topic if that is not
+	// told.
+	Source string
+	// Partition and Offset of the topic where it was in the broker.
+	Partition int32
+	Offset    int64
+	// Key as it came; nil if the message has none. Event.Key is what orders it.
+	Key []byte
+	// OccurredAt is the time that the broker has for the message.
+	OccurredAt time.Time
+	// Unreadable says, without quoting it, why no event could be made of the
+	// message; empty if one could. Then Body is its value, as it came.
+	Unreadable string
+	// RawHeaders of an unreadable message: a JSON array of {"key", "value"}, in
+	// their order, with values in base64.
+	RawHeaders []byte
 }
 
 // Ref refers to a row.

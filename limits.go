@@ -20,6 +20,9 @@ const (
 	MaxHeaderValue    = 512
 	MaxErrorBytes     = 2000 // of a row's last_error, in bytes
 	MaxContentType    = 255
+	MaxMessageID      = 255
+	MaxSource         = 255
+	MaxGroup          = 255 // of consumers
 
 	// DefaultMaxAttempts is how many counted failures make an event dead.
 	DefaultMaxAttempts = 6
