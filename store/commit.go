@@ -12,7 +12,7 @@ import (
 )
 
 // Commit records outcomes, all in one transaction: one statement when every
-// event succeeded under ClaimShard.
+// event succeeded and none of them had failed before.
 //
 // It may be called again with the same outcomes after any error: what is final
 // already is left alone. A row that the database refuses does not stop the
@@ -33,8 +33,13 @@ func (s *Store) Commit(ctx context.Context, outcomes []omnibox.Outcome) error {
 }
 
 func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
-	if s.cfg.Claim == ClaimShard && !slices.ContainsFunc(outcomes, needsMore) {
-		return s.completeLeased(ctx, outcomes)
+	if !slices.ContainsFunc(outcomes, needsMore) {
+		if s.cfg.Claim == ClaimShard {
+			return s.completeLeased(ctx, outcomes)
+		}
+		if all, err := s.completeRows(ctx, outcomes); all || err != nil {
+			return err
+		}
 	}
 	var lost error
 	var over []hold
@@ -92,6 +97,18 @@ func (s *Store) completeLeased(ctx context.Context, outcomes []omnibox.Outcome) 
 		return fmt.Errorf("%d of %d slots: %w", len(leases)-len(live), len(leases), omnibox.ErrLeaseLost)
 	}
 	return nil
+}
+
+// completeRows is completeLeased for rows that are leased themselves. It returns
+// whether all were: why a row was not is left to the longer way.
+func (s *Store) completeRows(ctx context.Context, outcomes []omnibox.Outcome) (all bool, err error) {
+	var done [][16]byte
+	err = s.query(ctx, s.db, s.onComplete()+"_rows", s.rowArgs(outcomes), collectInto(&done, pgx.RowTo[[16]byte]))
+	if err != nil || len(done) < len(outcomes) {
+		return false, err
+	}
+	s.forget(outcomes)
+	return true, nil
 }
 
 // onComplete is the statement for an event that succeeded.
