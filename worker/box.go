@@ -25,7 +25,7 @@ import (
 type box struct {
 	worker    *Worker
 	name      string
-	cfg       config.Outbox
+	cfg       config.Box
 	owner     string
 	log       *slog.Logger
 	converter broker.Converter
@@ -49,11 +49,15 @@ const (
 	linger      = 10 * time.Second
 )
 
-func newBox(w *Worker, name string, cfg config.Outbox, owner string, events *eventMetrics) (*box, error) {
+func newBox(w *Worker, cfg config.Box, owner string, events *eventMetrics) (*box, error) {
+	name := cfg.Name
+	if cfg.Inbox != nil {
+		return nil, errors.New("this worker does not run inboxes yet")
+	}
 	converter := w.options.converters[name]
 	if converter == nil {
 		var err error
-		if converter, err = broker.NewConverter(cfg.Converter); err != nil {
+		if converter, err = broker.NewConverter(cfg.Outbox.Converter); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +133,7 @@ func (b *box) open(ctx context.Context) error {
 	if err := migrate.Check(ctx, db, b.cfg.Table); err != nil {
 		return err
 	}
-	s, err := store.Open(ctx, db, b.cfg.Store(b.name, b.owner))
+	s, err := store.Open(ctx, db, b.cfg.Store(b.owner))
 	if err != nil {
 		return err
 	}

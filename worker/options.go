@@ -77,8 +77,8 @@ func Log(log *slog.Logger) Option {
 func (o *options) check(cfg *config.Config) error {
 	for _, names := range [][]string{keys(o.steps), keys(o.converters), keys(o.fetch), keys(o.commit)} {
 		for _, name := range names {
-			if _, ok := cfg.Outboxes[name]; !ok {
-				return fmt.Errorf("option for pipeline %q, which is not in the configuration (there are: %v)", name, keys(cfg.Outboxes))
+			if _, ok := cfg.Box(name); !ok {
+				return fmt.Errorf("option for pipeline %q, which is not in the configuration (there are: %v)", name, append(keys(cfg.Outboxes), keys(cfg.Inboxes)...))
 			}
 		}
 	}

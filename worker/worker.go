@@ -76,11 +76,11 @@ func New(cfg *config.Config, opts ...Option) (*Worker, error) {
 	}
 	owner := ownerName()
 	events := newEventMetrics(w.metrics)
-	for _, name := range keys(cfg.Outboxes) {
-		b, err := newBox(w, name, cfg.Outboxes[name], owner, events)
+	for _, box := range cfg.Boxes() {
+		b, err := newBox(w, box, owner, events)
 		if err != nil {
 			w.Close()
-			return nil, fmt.Errorf("outboxes.%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", box.Path(), err)
 		}
 		w.boxes = append(w.boxes, b)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -50,7 +49,7 @@ func connect(ctx context.Context, cfg *config.Config, name string) (*pgxpool.Poo
 // box is a pipeline with its store.
 type box struct {
 	name string
-	cfg  config.Outbox
+	cfg  config.Box
 	*store.Store
 	// table is the same for pipelines on one table.
 	table string
@@ -76,30 +75,33 @@ func (a *app) withBoxes(ctx context.Context, names []string, fn func(cfg *config
 	}()
 	var boxes []box
 	for _, name := range names {
-		out := cfg.Outboxes[name]
-		db := pools[out.Database]
+		b, _ := cfg.Box(name)
+		db := pools[b.Database]
 		if db == nil {
-			if db, err = connect(ctx, cfg, out.Database); err != nil {
+			if db, err = connect(ctx, cfg, b.Database); err != nil {
 				return err
 			}
-			pools[out.Database] = db
+			pools[b.Database] = db
 		}
 		// what an older or newer schema means is not known: nothing is read or changed
-		if err := migrate.Check(ctx, db, out.Table); err != nil {
+		if err := migrate.Check(ctx, db, b.Table); err != nil {
 			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
-		s, err := store.Open(ctx, db, out.Store(name, "cli"))
+		s, err := store.Open(ctx, db, b.Store("cli"))
 		if err != nil {
 			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
-		boxes = append(boxes, box{name: name, cfg: out, Store: s, table: cfg.TableOf(name), shares: shares(cfg, name)})
+		boxes = append(boxes, box{name: name, cfg: b, Store: s, table: cfg.TableOf(b), shares: cfg.Shares(b)})
 	}
 	return fn(cfg, boxes)
 }
 
 // pipelines are the named ones of the configuration, all if there are no names.
 func pipelines(cfg *config.Config, names []string) ([]string, error) {
-	all := slices.Sorted(maps.Keys(cfg.Outboxes))
+	var all []string
+	for _, b := range cfg.Boxes() {
+		all = append(all, b.Name)
+	}
 	if len(names) == 0 {
 		return all, nil
 	}
@@ -109,15 +111,6 @@ func pipelines(cfg *config.Config, names []string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-func shares(cfg *config.Config, name string) bool {
-	for other := range cfg.Outboxes {
-		if other != name && cfg.TableOf(other) == cfg.TableOf(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // one is the pipeline of a command that works on a single one.

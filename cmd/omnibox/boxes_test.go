@@ -24,8 +24,11 @@ outboxes:
 `), nil)
 	require.NoError(t, err)
 	for name, want := range map[string]bool{"a": true, "b": true, "c": true, "d": false, "e": false} {
-		require.Equal(t, want, shares(cfg, name), name)
+		b, _ := cfg.Box(name)
+		require.Equal(t, want, cfg.Shares(b), name)
 	}
-	boxes := []box{{name: "d", table: cfg.TableOf("d")}, {name: "again", table: cfg.TableOf("d")}, {name: "e", table: cfg.TableOf("e")}}
+	d, _ := cfg.Box("d")
+	e, _ := cfg.Box("e")
+	boxes := []box{{name: "d", table: cfg.TableOf(d)}, {name: "again", table: cfg.TableOf(d)}, {name: "e", table: cfg.TableOf(e)}}
 	require.Len(t, tables(boxes), 2)
 }

@@ -58,7 +58,7 @@ func (v viewer) letter(l store.DeadLetter) letterView {
 		FirstAt: l.FirstAt, LastAt: l.LastAt, State: string(l.State), ResolvedAt: l.ResolvedAt, ResolvedBy: l.ResolvedBy, Note: l.Note,
 		ParkedUntil: l.ParkedUntil,
 	}
-	if box, ok := v.cfg.Outboxes[l.Pipeline]; l.ParkedUntil != nil || ok && box.Lane != config.LaneBatch {
+	if box, ok := v.cfg.Box(l.Pipeline); l.ParkedUntil != nil || ok && box.Lane != config.LaneBatch {
 		out.Workflow = new(v.temporal.event(l.Pipeline, l.EventID))
 	}
 	return out

@@ -66,8 +66,8 @@ func examine(ctx context.Context, cfg *config.Config, names []string) []finding 
 	for _, name := range names {
 		checks, found := checkPipeline(ctx, cfg, name)
 		add("pipeline "+name, checks...)
-		broker := cfg.Outboxes[name].Broker
-		topics[broker] = append(topics[broker], found...)
+		b, _ := cfg.Box(name)
+		topics[b.Broker] = append(topics[b.Broker], found...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(topics)) {
 		slices.Sort(topics[name])
@@ -84,13 +84,13 @@ func failed(name string, err error, mend string) store.Check {
 // checkPipeline looks at a pipeline's database, and returns the topics that it
 // has events for.
 func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]store.Check, []string) {
-	out := cfg.Outboxes[name]
-	db, err := connect(ctx, cfg, out.Database)
+	b, _ := cfg.Box(name)
+	db, err := connect(ctx, cfg, b.Database)
 	if err != nil {
-		return []store.Check{failed("database", err, fmt.Sprintf("check databases.%s.url, and that the server answers from here", out.Database))}, nil
+		return []store.Check{failed("database", err, fmt.Sprintf("check databases.%s.url, and that the server answers from here", b.Database))}, nil
 	}
 	defer db.Close()
-	s, err := store.Open(ctx, db, out.Store(name, "cli"))
+	s, err := store.Open(ctx, db, b.Store("cli"))
 	if err != nil {
 		mend := "omnibox migrate up"
 		if !errors.Is(err, store.ErrNoTable) {
@@ -98,13 +98,13 @@ func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]stor
 		}
 		return []store.Check{failed("table", err, mend)}, nil
 	}
-	checks := []store.Check{checkSchema(migrate.Check(ctx, db, out.Table))}
+	checks := []store.Check{checkSchema(migrate.Check(ctx, db, b.Table))}
 	found, err := s.Doctor(ctx)
 	checks = append(checks, found...)
 	if err != nil {
 		checks = append(checks, failed("database", err, ""))
 	}
-	return checks, topicsOf(ctx, s, out)
+	return checks, topicsOf(ctx, s, b)
 }
 
 func checkSchema(err error) store.Check {

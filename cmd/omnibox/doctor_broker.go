@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/omnibox-go/omnibox/broker/kafka"
 	"github.com/omnibox-go/omnibox/store"
@@ -50,16 +49,17 @@ func checkBroker(ctx context.Context, name string, cfg config.Broker, topics []s
 }
 
 // topicsOf are the topics that a pipeline names and has events for.
-func topicsOf(ctx context.Context, s *store.Store, out config.Outbox) []string {
-	topics := slices.Clone(out.Filter.Topics)
+func topicsOf(ctx context.Context, s *store.Store, b config.Box) []string {
+	if b.Inbox != nil {
+		return b.Inbox.Topics
+	}
+	named := b.Outbox.Filter.Topics
 	pending, err := s.Topics(ctx)
 	if err != nil {
-		return topics // the checks of the database say why
+		return named // the checks of the database say why
 	}
-	for _, topic := range pending {
-		if len(out.Filter.Topics) == 0 {
-			topics = append(topics, topic)
-		}
+	if len(named) > 0 {
+		return named
 	}
-	return topics
+	return pending
 }

@@ -73,7 +73,10 @@ func checkAttributes(ctx context.Context, c client.Client, namespace string, cfg
 		Name: name, State: store.HealthWarn, Found: "there is no " + list(missing),
 		Mend: newTemporal(cfg.Temporal).command("operator search-attribute create", flags...),
 	}
-	needed := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return cfg.Outboxes[name].Lane == config.LaneBatch })
+	needed := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		b, _ := cfg.Box(name)
+		return b.Lane == config.LaneBatch
+	})
 	switch {
 	case len(needed) == 0:
 		out.Found += "; lane batch needs none"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -51,9 +50,9 @@ func (a *app) migrations(ctx context.Context, fn func(name string, db *pgxpool.P
 // tablesIn lists the tables that pipelines use in a database.
 func tablesIn(cfg *config.Config, database string) []string {
 	var tables []string
-	for _, name := range slices.Sorted(maps.Keys(cfg.Outboxes)) {
-		if out := cfg.Outboxes[name]; out.Database == database && !slices.Contains(tables, out.Table) {
-			tables = append(tables, out.Table)
+	for _, b := range cfg.Boxes() {
+		if b.Database == database && !slices.Contains(tables, b.Table) {
+			tables = append(tables, b.Table)
 		}
 	}
 	return tables

@@ -43,7 +43,7 @@ Of failed events that have a workflow it shows some, with links to Temporal's UI
 // standing is how a pipeline stands, and is configured.
 type standing struct {
 	store.Status
-	cfg config.Outbox
+	cfg config.Box
 }
 
 func (a *app) printStatus(all []standing, t temporal) {

@@ -17,9 +17,11 @@ type Config struct {
 	Databases map[string]Database `yaml:"databases"`
 	// Brokers by name.
 	Brokers map[string]Broker `yaml:"brokers"`
-	// Outboxes by the name of their pipeline. Without any there is one, named
-	// outbox, with every default.
+	// Outboxes by the name of their pipeline. Without any, and without inboxes,
+	// there is one, named outbox, with every default.
 	Outboxes map[string]Outbox `yaml:"outboxes"`
+	// Inboxes by the name of their pipeline.
+	Inboxes map[string]Inbox `yaml:"inboxes"`
 	// Temporal is the control plane.
 	Temporal Temporal `yaml:"temporal"`
 	// HTTP serves health and metrics.
@@ -87,19 +89,17 @@ type SASL struct {
 	Password Secret `yaml:"password"`
 }
 
-// Values of Outbox.Lane.
+// Values of Pipeline.Lane.
 const (
 	LaneAuto     = "auto"
 	LaneBatch    = "batch"
 	LaneWorkflow = "workflow"
 )
 
-// Outbox is a pipeline from one table to one broker.
-type Outbox struct {
+// Pipeline is what outboxes and inboxes have in common.
+type Pipeline struct {
 	// Database is the name of one of databases.
 	Database string `yaml:"database" default:"main"`
-	// Table of events, optionally with its schema.
-	Table string `yaml:"table" default:"outbox_events" pattern:"[^.]{1,63}(\\.[^.]{1,63})?" example:"outbox_events or sales.outbox_events"`
 	// Broker is the name of one of brokers.
 	Broker string `yaml:"broker" default:"kafka"`
 	// Lane that healthy events take: a workflow for each, the batch lane for all,
@@ -121,18 +121,19 @@ type Outbox struct {
 	// ParkFor is how long the workflow of a dead event waits for a person.
 	ParkFor time.Duration `yaml:"park_for" default:"24h" min:"1m" max:"720h"`
 	// TemporalDown is what happens while Temporal cannot be reached: rows wait,
-	// or the worker relays them by itself (direct).
+	// or the worker goes on by itself (direct).
 	TemporalDown string `yaml:"temporal_down" default:"wait" enum:"wait,direct"`
 	// Shards is how many pollers share the table's 64 slots. It can change
 	// while workers run.
 	Shards int `yaml:"shards" default:"4" min:"1" max:"64"`
 	// Claim leases slots (shard) or single rows (row). Row is required beside
-	// another relay on the table and for several pipelines on one table.
+	// another program that works on the table and for several pipelines on one
+	// table.
 	Claim string `yaml:"claim" default:"shard" enum:"shard,row"`
 	// Lease is how long a claim lasts unless extended. It must outlast the
 	// publish and the commit of a batch.
 	Lease time.Duration `yaml:"lease" default:"15s" min:"5s" max:"10m" why:"a lease shorter than publish plus commit is taken over while its owner is still sending"`
-	// Batch is how many events are published and settled together.
+	// Batch is how many events are handled and settled together.
 	Batch int `yaml:"batch" default:"500" min:"1" max:"5000"`
 	// Ordering of events: by topic and key, or none.
 	Ordering string `yaml:"ordering" default:"key" enum:"key,none"`
@@ -140,15 +141,10 @@ type Outbox struct {
 	// key: they wait until it is completed or dead (block), become dead letters
 	// with it when it dies (follow), or overtake it (skip).
 	BehindFailure string `yaml:"behind_failure" default:"block" enum:"block,follow,skip"`
-	// OnComplete keeps a delivered row or deletes it. With delete an
+	// OnComplete keeps a completed row or deletes it. With delete an
 	// idempotency key is forgotten with its row, and a completed event cannot
-	// be replayed.
+	// be replayed. The ids of an inbox's messages are remembered all the same.
 	OnComplete string `yaml:"on_complete" default:"keep" enum:"keep,delete"`
-	// Converter makes the message: the payload alone (raw), with its schema
-	// version (schema-versioned), or in omni-box's envelope (envelope).
-	Converter string `yaml:"converter" default:"raw" enum:"raw,schema-versioned,envelope"`
-	// Filter takes only some events of the table.
-	Filter Filter `yaml:"filter"`
 	// Retry of an event that failed by its own fault.
 	Retry Retry `yaml:"retry"`
 	// StepTimeout bounds one run of a step that sets no timeout of its own.
@@ -156,6 +152,18 @@ type Outbox struct {
 	// Slice is how long one run of the batch lane goes on before it reports
 	// back.
 	Slice time.Duration `yaml:"slice" default:"5m" min:"1s" max:"1h"`
+}
+
+// Outbox is a pipeline from one table to one broker.
+type Outbox struct {
+	// Table of events, optionally with its schema.
+	Table    string `yaml:"table" default:"outbox_events" pattern:"[^.]{1,63}(\\.[^.]{1,63})?" example:"outbox_events or sales.outbox_events"`
+	Pipeline `yaml:",inline"`
+	// Converter makes the message: the payload alone (raw), with its schema
+	// version (schema-versioned), or in omni-box's envelope (envelope).
+	Converter string `yaml:"converter" default:"raw" enum:"raw,schema-versioned,envelope"`
+	// Filter takes only some events of the table.
+	Filter Filter `yaml:"filter"`
 }
 
 // Filter of events; an empty list matches everything.
@@ -241,7 +249,7 @@ func LoadDatabases(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := problems.without("brokers", "outboxes.*.broker").err(); err != nil {
+	if err := problems.without("brokers", "outboxes.*.broker", "inboxes.*.broker").err(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -282,7 +290,7 @@ func parse(name string, data []byte, environ []string) (*Config, problems) {
 	}
 	found = expandAll(root, "", env)
 	found = append(found, overlay(root, env)...)
-	if out := root.field("outboxes"); out == nil || len(out.fields) == 0 {
+	if len(fieldsOf(root.field("outboxes")))+len(fieldsOf(root.field("inboxes"))) == 0 {
 		root.put("outboxes", "").put("outbox", "")
 	}
 	d := decoder{origins: origins{}, misspelt: map[string]bool{}}

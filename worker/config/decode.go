@@ -12,12 +12,15 @@ import (
 
 // refused are keys that exist elsewhere and not here, with the reason.
 var refused = map[string]string{
-	"inboxes":                    "inboxes are not supported yet: leave the section out",
 	"outboxes.*.filter.source":   "outbox rows have no source: filter by topics, types or aggregate_types",
 	"outboxes.*.filter.sources":  "outbox rows have no source: filter by topics, types or aggregate_types",
 	"outboxes.*.filter.topic":    "it is a list: topics: [orders]",
 	"outboxes.*.filter.type":     "it is a list: types: [order.placed]",
 	"outboxes.*.max_attempts":    "the number of attempts is in each row: set it when the event is written",
+	"inboxes.*.filter":           "an inbox takes all messages of its topics: leave out by a step, or skip in the handler",
+	"inboxes.*.converter":        "messages are read as message says",
+	"inboxes.*.topic":            "it is a list: topics: [orders]",
+	"inboxes.*.max_attempts":     "messages have the default of 6 attempts",
 	"databases.*.max_conns":      "it goes into the url: …?pool_max_conns=20",
 	"databases.*.pool_max_conns": "it goes into the url: …?pool_max_conns=20",
 }
@@ -46,17 +49,17 @@ type key struct {
 	name  string
 	typ   reflect.Type
 	tag   reflect.StructTag
-	index int
+	index []int
 }
 
-// keysOf lists the keys of a section.
+// keysOf lists the keys of a section, those that it has in common with others
+// included.
 func keysOf(t reflect.Type) []key {
 	var keys []key
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if tag, ok := f.Tag.Lookup("yaml"); ok {
+	for _, f := range reflect.VisibleFields(t) {
+		if tag, ok := f.Tag.Lookup("yaml"); ok && !f.Anonymous {
 			name, _, _ := strings.Cut(tag, ",")
-			keys = append(keys, key{name: name, typ: f.Type, tag: f.Tag, index: i})
+			keys = append(keys, key{name: name, typ: f.Type, tag: f.Tag, index: f.Index})
 		}
 	}
 	return keys
@@ -80,7 +83,7 @@ func (d *decoder) decode(n *node, path string, into *Config) {
 func (d *decoder) section(n *node, path string, v reflect.Value) {
 	keys := keysOf(v.Type())
 	for _, k := range keys {
-		d.preset(k, path, v.Field(k.index))
+		d.preset(k, path, v.FieldByIndex(k.index))
 	}
 	if n.kind == scalar || n.kind == list {
 		d.problem(n.where, path, "is a section with keys, not %s", n.kind)
@@ -94,7 +97,7 @@ func (d *decoder) section(n *node, path string, v reflect.Value) {
 			continue
 		}
 		d.origins[at] = f.value.where
-		d.value(f.value, at, keys[i], v.Field(keys[i].index))
+		d.value(f.value, at, keys[i], v.FieldByIndex(keys[i].index))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -46,11 +47,11 @@ func TestExampleHasEveryKeyWithItsDefault(t *testing.T) {
 	require.NoError(t, err)
 	example, err := Parse("omnibox.example.yaml", text, nil)
 	require.NoError(t, err)
-	bare, err := Parse("", nil, []string{
+	const boxes = "outboxes: { orders: {} }\ninboxes: { billing: { topics: [orders], group: billing } }"
+	bare, err := Parse("bare.yaml", []byte(boxes), []string{
 		"OMNIBOX_DATABASE_URL=postgres://localhost:5432/app", "OMNIBOX_KAFKA_BROKERS=localhost:9092",
 	})
 	require.NoError(t, err)
-	bare.Outboxes = map[string]Outbox{"orders": bare.Outboxes["outbox"]}
 	bare.origins, example.origins = nil, nil
 	require.Equal(t, bare, example)
 	walk(reflect.TypeFor[Config](), "", func(k key, _, path string) {
@@ -105,8 +106,8 @@ func keyReference(t *testing.T) string {
 			section = at
 			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n| key | default | values | meaning |\n|---|---|---|---|\n", at, comments[structure])
 		}
-		field := structures[structure].Field(k.index).Name
-		comment := comments[structure+"."+field]
+		field := structures[structure].FieldByIndex(k.index).Name
+		comment := cmp.Or(comments[structure+"."+field], comments["Pipeline."+field])
 		require.NotEmpty(t, comment, path)
 		required := defaultOf(k, comment)
 		comment = strings.TrimSpace(strings.TrimSuffix(strings.Replace(comment, field, "`"+k.name+"`", 1), "Required."))
@@ -117,7 +118,8 @@ func keyReference(t *testing.T) string {
 
 var structures = map[string]reflect.Type{
 	"Database": reflect.TypeFor[Database](), "Broker": reflect.TypeFor[Broker](), "TLS": reflect.TypeFor[TLS](),
-	"SASL": reflect.TypeFor[SASL](), "Outbox": reflect.TypeFor[Outbox](), "Filter": reflect.TypeFor[Filter](),
+	"SASL": reflect.TypeFor[SASL](), "Outbox": reflect.TypeFor[Outbox](), "Inbox": reflect.TypeFor[Inbox](), "Message": reflect.TypeFor[Message](),
+	"Handler": reflect.TypeFor[Handler](), "Filter": reflect.TypeFor[Filter](),
 	"Retry": reflect.TypeFor[Retry](), "Temporal": reflect.TypeFor[Temporal](), "HTTP": reflect.TypeFor[HTTP](),
 	"Log": reflect.TypeFor[Log](), "Shutdown": reflect.TypeFor[Shutdown](),
 }
@@ -150,11 +152,19 @@ func valuesOf(k key) string {
 	}
 }
 
-// fieldComments reads the comments of structs and fields out of config.go.
+// fieldComments reads the comments of structs and fields.
 func fieldComments(t *testing.T) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	require.NoError(t, err)
+	out := map[string]string{}
+	for _, name := range []string{"config.go", "inbox.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		require.NoError(t, err)
+		maps.Copy(out, commentsOf(file))
+	}
+	return out
+}
+
+func commentsOf(file *ast.File) map[string]string {
 	out := map[string]string{}
 	oneLine := func(g *ast.CommentGroup) string { return strings.Join(strings.Fields(g.Text()), " ") }
 	for _, decl := range file.Decls {

@@ -25,7 +25,7 @@ var ownVariable = regexp.MustCompile(`^OMNIBOX_(CONFIG|CACHE|(TEST|E2E|BENCH|BRO
 
 // entries are the sections with names of the user's own, and the name that is
 // meant where there is no file.
-var entries = map[string]string{"databases": "main", "brokers": "kafka", "outboxes": "outbox"}
+var entries = map[string]string{"databases": "main", "brokers": "kafka", "outboxes": "outbox", "inboxes": "inbox"}
 
 // serviceLink matches what Kubernetes sets for every Service, which for one
 // named omnibox looks like ours.
@@ -165,13 +165,13 @@ func cutWords(words, head []string) ([]string, bool) {
 // hardly different; one that ends like it, for the beginning is what people leave
 // out; else one that looks like it.
 func unknownVariable(name string, root *node) string {
-	if strings.HasPrefix(name+"_", "OMNIBOX_INBOXES_") {
-		return refused["inboxes"]
-	}
 	valid := slices.Collect(maps.Keys(shortcuts))
 	for _, f := range keysOf(reflect.TypeFor[Config]()) {
 		n := child(root, f.name)
-		if own, ok := entries[f.name]; ok && len(fieldsOf(n)) == 0 {
+		own, ok := entries[f.name]
+		if none := ok && len(fieldsOf(n)) == 0; none && f.name == "inboxes" && !strings.HasPrefix(name, "OMNIBOX_INBOX") {
+			continue // what is meant is an outbox, of which there is one without a file
+		} else if none {
 			n = &node{kind: mapping, fields: []field{{name: own, value: &node{}}}}
 		}
 		valid = append(valid, variablesOf(f.typ, prefix+strings.ToUpper(f.name), n)...)

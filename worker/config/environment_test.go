@@ -24,7 +24,7 @@ func TestVariablesThatMeanNothing(t *testing.T) {
 		"OMNIBOX_OUTBOXES=orders":                     "is a section, not a key; one of its keys is OMNIBOX_OUTBOXES_OUTBOX_LANE",
 		"OMNIBOX_LOGLEVEL=debug":                      "no such key; did you mean OMNIBOX_LOG_LEVEL?",
 		"OMNIBOX_TEMPORAL_NAMESPCE=x":                 "no such key; did you mean OMNIBOX_TEMPORAL_NAMESPACE?",
-		"OMNIBOX_INBOXES=x":                           "inboxes are not supported yet: leave the section out",
+		"OMNIBOX_INBOXES=x":                           "is a section, not a key; one of its keys is OMNIBOX_INBOXES_INBOX_ACK",
 		"OMNIBOX_ABSOLUTELY_NOT_OURS_AND_VERY_LONG=":  "",
 		"OMNIBOX_ABSOLUTELY_NOT_OURS_AND_VERY_LONG=1": "no such key; see docs/configuration.md",
 	} {

@@ -24,8 +24,8 @@ func (c *Config) validate(known problems, misspelt map[string]bool) problems {
 		cfg.TLS = nil // it is files: see checkFiles
 		v.broker(join("brokers", name), cfg)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Outboxes)) {
-		v.outbox(join("outboxes", name), c.Outboxes[name], c)
+	for _, b := range c.Boxes() {
+		v.box(b, c)
 	}
 	v.shared(c)
 	if c.HTTP.Listen != "" {
@@ -74,16 +74,24 @@ func (v *validator) address(path, value string) {
 	}
 }
 
-func (v *validator) outbox(path string, o Outbox, c *Config) {
-	if _, ok := c.Databases[o.Database]; !ok {
-		v.missing(path+".database", "database", o.Database, slices.Collect(maps.Keys(c.Databases)), "OMNIBOX_DATABASE_URL")
+func (v *validator) box(b Box, c *Config) {
+	path := b.Path()
+	if _, ok := c.Databases[b.Database]; !ok {
+		v.missing(path+".database", "database", b.Database, slices.Collect(maps.Keys(c.Databases)), "OMNIBOX_DATABASE_URL")
 	}
-	if _, ok := c.Brokers[o.Broker]; !ok {
-		v.missing(path+".broker", "broker", o.Broker, slices.Collect(maps.Keys(c.Brokers)), "OMNIBOX_KAFKA_BROKERS")
+	if _, ok := c.Brokers[b.Broker]; !ok {
+		v.missing(path+".broker", "broker", b.Broker, slices.Collect(maps.Keys(c.Brokers)), "OMNIBOX_KAFKA_BROKERS")
 	}
-	if o.Retry.Base > o.Retry.Max {
-		v.problem(path+".retry", "base (%s) is above max (%s)", o.Retry.Base, o.Retry.Max)
+	if b.Retry.Base > b.Retry.Max {
+		v.problem(path+".retry", "base (%s) is above max (%s)", b.Retry.Base, b.Retry.Max)
 	}
+	if b.Inbox == nil {
+		return
+	}
+	if _, twice := c.Outboxes[b.Name]; twice {
+		v.problem(path, "there is an outbox of this name: pipelines need names of their own")
+	}
+	v.inbox(path, *b.Inbox)
 }
 
 func (v *validator) missing(path, what, name string, have []string, variable string) {
@@ -97,28 +105,26 @@ func (v *validator) missing(path, what, name string, have []string, variable str
 // shared refuses two pipelines on one table that would take each other's
 // events, also where their databases are one under two names.
 func (v *validator) shared(c *Config) {
-	first := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(c.Outboxes)) {
-		table := c.TableOf(name)
-		other, taken := first[table]
+	first := map[string]Box{}
+	for _, b := range c.Boxes() {
+		other, taken := first[c.TableOf(b)]
 		if !taken {
-			first[table] = name
+			first[c.TableOf(b)] = b
 			continue
 		}
-		for _, each := range []string{other, name} {
-			if o := c.Outboxes[each]; o.Claim != "row" || o.Filter.Empty() {
-				v.problem(join("outboxes", each),
-					"outboxes %s and %s share table %s: both need claim: row and a filter", other, name, c.Outboxes[name].Table)
+		for _, each := range []Box{other, b} {
+			switch {
+			case (other.Inbox == nil) != (b.Inbox == nil):
+				v.problem(each.Path(), "%s and %s share table %s: an outbox and an inbox need tables of their own", other.Path(), b.Path(), b.Table)
+			case b.Inbox != nil && other.Inbox.Group == b.Inbox.Group:
+				v.problem(each.Path(), "inboxes %s and %s share table %s and group %s: one inbox takes several topics", other.Name, b.Name, b.Table, b.Inbox.Group)
+			case b.Inbox != nil && each.Claim != "row":
+				v.problem(each.Path(), "inboxes %s and %s share table %s: both need claim: row, or tables of their own", other.Name, b.Name, b.Table)
+			case b.Inbox == nil && (each.Claim != "row" || each.Outbox.Filter.Empty()):
+				v.problem(each.Path(), "outboxes %s and %s share table %s: both need claim: row and a filter", other.Name, b.Name, b.Table)
 			}
 		}
 	}
-}
-
-// TableOf names the table of an outbox so that two outboxes with one table have
-// one name, however they spell it.
-func (c *Config) TableOf(outbox string) string {
-	o := c.Outboxes[outbox]
-	return place(o.Database, c.Databases[o.Database]) + "/" + strings.TrimPrefix(o.Table, "public.")
 }
 
 // place tells databases apart: by server and database where the url says so,
