@@ -3,8 +3,9 @@ package workflows
 // Names under which workflows, activities, signals and queries are registered.
 // They are part of what runs: changing one leaves running workflows behind.
 const (
-	PollerWorkflow = "omnibox.Poller"
-	EventWorkflow  = "omnibox.Event"
+	PollerWorkflow   = "omnibox.Poller"
+	EventWorkflow    = "omnibox.Event"
+	ConsumerWorkflow = "omnibox.Consumer"
 
 	SignalPause    = "pause"
 	SignalResume   = "resume"
@@ -23,4 +24,5 @@ const (
 	activityReplay     = "Replay"
 	activityDiscard    = "Discard"
 	activityLook       = "Look"
+	activityConsume    = "Consume"
 )

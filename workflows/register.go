@@ -33,12 +33,19 @@ func Register(r Registry, relay *activities.Relay, events *activities.Events) {
 	}
 }
 
+// RegisterConsumer registers what an inbox has beside a pipeline's own.
+func RegisterConsumer(r Registry, consumers *activities.Consumers) {
+	r.RegisterWorkflowWithOptions(Consumer, workflow.RegisterOptions{Name: ConsumerWorkflow})
+	r.RegisterActivityWithOptions(consumers.Consume, activity.RegisterOptions{Name: activityConsume})
+}
+
 // builtIn are the activities that every pipeline has.
 func builtIn(relay *activities.Relay, events *activities.Events) map[string]any {
 	return map[string]any{
 		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
 		activitySteps: events.Steps, activityPublish: events.Publish, activityCommit: events.Commit,
 		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard, activityLook: events.Look,
+		activityConsume: (*activities.Consumers)(nil).Consume,
 	}
 }
 
@@ -65,6 +72,11 @@ func TaskQueue(prefix, pipeline string) string { return prefix + "/" + pipeline 
 // PollerID is the workflow id of a poller.
 func PollerID(prefix, pipeline string, shard int) string {
 	return fmt.Sprintf("%s/%s/poller/%d", prefix, pipeline, shard)
+}
+
+// ConsumerID is the workflow id of a consumer.
+func ConsumerID(prefix, pipeline string, member int) string {
+	return fmt.Sprintf("%s/%s/consumer/%d", prefix, pipeline, member)
 }
 
 // EventID is the workflow id of an event.

@@ -21,7 +21,7 @@ import (
 // place if there are any.
 func replay(t *testing.T, file string, others map[string]any) error {
 	t.Helper()
-	all := map[string]any{workflows.PollerWorkflow: workflows.Poller, workflows.EventWorkflow: workflows.Event}
+	all := map[string]any{workflows.PollerWorkflow: workflows.Poller, workflows.EventWorkflow: workflows.Event, workflows.ConsumerWorkflow: workflows.Consumer}
 	maps.Copy(all, others)
 	r := worker.NewWorkflowReplayer()
 	for name, w := range all {
@@ -73,6 +73,8 @@ func TestSwappedActivitiesDoNotReplay(t *testing.T) {
 	swapped := map[string]any{
 		workflows.PollerWorkflow: inOrder(normal, "Drain", "Fetch"),
 		workflows.EventWorkflow:  inOrder(normal, "Commit", "Publish"),
+		// it has one kind of activity: another one takes its place
+		workflows.ConsumerWorkflow: inOrder(normal, "Drain"),
 	}
 	for _, file := range histories(t, "*.json") {
 		require.ErrorContains(t, replay(t, file, swapped), "TMPRL1100", file)

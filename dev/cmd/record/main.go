@@ -71,6 +71,11 @@ func run(ctx context.Context, dir string) (err error) {
 			return err
 		}
 	}
+	for _, s := range consumerScripts() {
+		if err := record(ctx, c, dir, "consumer-"+s.name, s.play); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
