@@ -1,6 +1,6 @@
 // Package membroker is a broker in memory, for tests and for trying things
-// out. It keeps the promises of broker.Publisher, as the suite in brokertest
-// shows, and fails on request.
+// out. It keeps the promises of broker.Publisher and broker.Consumer, as the
+// suites in brokertest show, and fails on request.
 package membroker
 
 import (
@@ -21,13 +21,14 @@ var (
 	errClosed = errors.New("publisher is closed")
 )
 
-// Broker keeps what was published to it. Every topic exists. Its methods are
-// safe for concurrent use, and it never waits while it holds a lock, so that
+// Broker keeps what was published to it. Publishing makes a topic that does not
+// exist. Its methods are safe for concurrent use, and it never waits while it holds a lock, so that
 // it works in a synctest bubble.
 type Broker struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, at every change
-	topics  map[string][]broker.Record
+	topics  map[string]*topic
+	groups  map[string]*group
 	calls   sync.WaitGroup
 	closed  bool
 
@@ -41,7 +42,7 @@ var _ broker.Publisher = (*Broker)(nil)
 
 // New makes an empty broker.
 func New() *Broker {
-	return &Broker{changed: make(chan struct{}), topics: make(map[string][]broker.Record)}
+	return &Broker{changed: make(chan struct{}), topics: make(map[string]*topic), groups: make(map[string]*group)}
 }
 
 // SetDown makes the broker unreachable, or reachable again.
@@ -63,12 +64,15 @@ func (b *Broker) SetRefuse(refuse func(broker.Record) error) { b.change(func() {
 func (b *Broker) Records(topic string) []broker.Record {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.topics[topic])
+	if t := b.topics[topic]; t != nil {
+		return slices.Clone(t.records)
+	}
+	return nil
 }
 
 // Wait blocks until the topic has at least n records or ctx ends.
 func (b *Broker) Wait(ctx context.Context, topic string, n int) error {
-	return b.until(ctx, func() bool { return len(b.topics[topic]) >= n })
+	return b.until(ctx, func() bool { return b.topics[topic] != nil && len(b.topics[topic].records) >= n || n <= 0 })
 }
 
 // Publish appends records, as broker.Publisher says. While the broker is down
@@ -126,7 +130,7 @@ func (b *Broker) append(r broker.Record) error {
 			return omnibox.Permanent(err)
 		}
 	}
-	b.topics[r.Topic] = append(b.topics[r.Topic], clone(r))
+	b.log(r.Topic).publish(r)
 	b.wake()
 	if b.lose {
 		return omnibox.Unreachable(errLost)

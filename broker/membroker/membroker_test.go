@@ -39,6 +39,27 @@ func TestKeepsThePromisesOfAPublisher(t *testing.T) {
 	})
 }
 
+func TestKeepsThePromisesOfAConsumer(t *testing.T) {
+	t.Parallel()
+	brokertest.RunConsumers(t, func(t *testing.T) brokertest.ConsumerFeatures {
+		t.Helper()
+		b := membroker.New()
+		require.NoError(t, b.CreateTopic("t", 3))
+		return brokertest.ConsumerFeatures{
+			Consumer: func(t *testing.T, sub broker.Subscription) broker.Consumer {
+				t.Helper()
+				c, err := b.Consumer(sub)
+				require.NoError(t, err)
+				return c
+			},
+			Topic: "t", Missing: "missing",
+			Create:  func(t *testing.T) { t.Helper(); require.NoError(t, b.CreateTopic("missing", 1)) },
+			Append:  func(_ *testing.T, messages ...broker.Message) { b.Append(messages...) },
+			SetDown: func(_ *testing.T, down bool) { b.SetDown(down) },
+		}
+	})
+}
+
 func TestTakesItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
