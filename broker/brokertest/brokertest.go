@@ -1,5 +1,5 @@
-// Package brokertest says what broker.Publisher promises, as tests: an adapter
-// that passes them all may carry events.
+// Package brokertest says what broker.Publisher and broker.Consumer promise, as
+// tests: an adapter that passes them all may carry events.
 package brokertest
 
 import (

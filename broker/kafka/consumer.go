@@ -118,9 +118,10 @@ func consuming(conf *sarama.Config, from broker.Start) {
 	c.Group.Rebalance.Timeout = rebalanceTimeout
 	c.Group.Rebalance.Retry.Backoff = 500 * time.Millisecond
 	c.Retry.Backoff = 500 * time.Millisecond
-	// A partition that waits for the handler is not too slow: without this it
-	// would be fetched apart from the others.
-	c.MaxProcessingTime = time.Hour
+	// A partition that waits for room in the line holds up the others of its
+	// broker for so long, even when they are to be given up. Then it is fetched
+	// apart, and to join the others again costs it a tenth of a second.
+	c.MaxProcessingTime = time.Second
 }
 
 // Run consumes, as broker.Consumer says. A consumer runs once.

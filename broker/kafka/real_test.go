@@ -45,6 +45,7 @@ func TestRealKafka(t *testing.T) { //nolint:tparallel // its tests break the bro
 	r := &rig{Kafka: k, proxy: proxy, addr: proxy.Address()}
 	t.Run("KeepsThePromisesOfAPublisher", r.keepsThePromises)
 	t.Run("TopicWithASmallLimit", r.topicWithASmallLimit)
+	t.Run("KeepsThePromisesOfAConsumer", r.keepsThePromisesOfAConsumer)
 	t.Run("SASL", r.sasl)
 	t.Run("TLS", func(t *testing.T) { r.tls(t, certificate) })
 	t.Run("CutAtRandom", r.cutAtRandom)
@@ -91,6 +92,24 @@ func (r *rig) keepsThePromises(t *testing.T) {
 				r.proxy.Heal(t.Context())
 			},
 		}
+	})
+}
+
+func (r *rig) keepsThePromisesOfAConsumer(t *testing.T) {
+	brokertest.RunConsumers(t, func(t *testing.T) brokertest.ConsumerFeatures {
+		t.Helper()
+		r.turn.Lock()
+		t.Cleanup(r.turn.Unlock)
+		f := consumerFeatures(t, r.addr)
+		f.SetDown = func(t *testing.T, down bool) {
+			t.Helper()
+			if down {
+				r.proxy.Cut()
+				return
+			}
+			require.NoError(t, r.proxy.Restore())
+		}
+		return f
 	})
 }
 
