@@ -83,7 +83,7 @@ func (r *Routes) reach(way Route) bool {
 			return true
 		}
 	}
-	_, err := r.route(&Meta{Source: way.Source, Type: way.Type, SchemaVersion: way.Version})
+	_, err := r.route(&Stored{Meta: Meta{Source: way.Source, Type: way.Type, SchemaVersion: way.Version}})
 	return err == nil
 }
 

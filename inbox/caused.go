@@ -28,6 +28,12 @@ func Caused(ctx context.Context, e omnibox.Event) omnibox.Event {
 	if !handling {
 		return e
 	}
+	return m.Caused(e)
+}
+
+// Caused marks an event as caused by the message m, as the function Caused does.
+// It is for handlers of many messages.
+func (m *Meta) Caused(e omnibox.Event) omnibox.Event {
 	id := m.MessageID
 	if n := utf8.RuneCountInString(id); n == 0 || n > min(omnibox.MaxCausationID, omnibox.MaxCorrelationID) {
 		id = m.ID.String()

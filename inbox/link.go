@@ -16,9 +16,24 @@ import (
 type handler struct {
 	takes reflect.Type
 	inTx  bool
+	// batch takes many messages at once; nil of a handler that does not.
+	batch *batch
 	// bind reads v, which is content or a value of the type that is taken, and
 	// makes the call. It is nil of a handler that is nil.
-	bind func(m Meta, v any) (func(context.Context, pgx.Tx) error, error)
+	bind func(m Meta, v any) (bound, error)
+}
+
+// bound is a handler with the message that it is to handle.
+type bound struct {
+	run func(context.Context, pgx.Tx) error
+	// message is a Message of the type that the handler takes, of a batch handler.
+	message any
+}
+
+// batch is a handler of many messages at once.
+type batch struct {
+	// run handles what bind has made of each message.
+	run func(ctx context.Context, tx pgx.Tx, messages []any) error
 }
 
 func newHandler[T any](handle func(context.Context, Message[T]) error) handler {
@@ -37,14 +52,41 @@ func newTxHandler[T any](handle func(context.Context, pgx.Tx, Message[T]) error)
 	return handler{
 		takes: reflect.TypeFor[T](),
 		inTx:  true,
-		bind: func(m Meta, v any) (func(context.Context, pgx.Tx) error, error) {
+		bind: func(m Meta, v any) (bound, error) {
 			payload, err := read[T](v)
 			if err != nil {
-				return nil, unreadable[T](&m, err)
+				return bound{}, unreadable[T](&m, err)
 			}
-			return func(ctx context.Context, tx pgx.Tx) error {
+			return bound{run: func(ctx context.Context, tx pgx.Tx) error {
 				return handle(withCause(ctx, &m), tx, Message[T]{Meta: m, Payload: payload})
-			}, nil
+			}}, nil
+		},
+	}
+}
+
+func newBatchHandler[T any](handle func(context.Context, pgx.Tx, []Message[T]) error) handler {
+	if handle == nil {
+		return handler{}
+	}
+	all := &batch{run: func(ctx context.Context, tx pgx.Tx, messages []any) error {
+		typed := make([]Message[T], 0, len(messages))
+		for _, m := range messages {
+			typed = append(typed, m.(Message[T]))
+		}
+		return handle(ctx, tx, typed)
+	}}
+	return handler{
+		takes: reflect.TypeFor[T](),
+		inTx:  true,
+		batch: all,
+		bind: func(m Meta, v any) (bound, error) {
+			payload, err := read[T](v)
+			if err != nil {
+				return bound{}, unreadable[T](&m, err)
+			}
+			message := Message[T]{Meta: m, Payload: payload}
+			alone := func(ctx context.Context, tx pgx.Tx) error { return handle(ctx, tx, []Message[T]{message}) }
+			return bound{run: alone, message: message}, nil
 		},
 	}
 }

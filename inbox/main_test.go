@@ -9,12 +9,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/omnibox-go/omnibox/dev/devtest"
 	"github.com/omnibox-go/omnibox/inbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { devtest.Main(m) }
 
 // The versions of a payload.
 type (

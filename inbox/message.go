@@ -2,9 +2,14 @@ package inbox
 
 import (
 	"encoding/json"
+	"fmt"
+	"mime"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/omnibox-go/omnibox"
 )
 
 // Message is what a handler gets. It is the handler's own: nobody else reads
@@ -42,7 +47,9 @@ type Meta struct {
 	Topic     string
 	Partition int32
 	Offset    int64
-	// Key by which the messages of a topic are ordered.
+	// Key by which the messages of a topic are ordered: that of the message in
+	// the broker. Of a message without one it is the MessageID, and of one whose
+	// key is no text, or longer than omnibox.MaxKey, a digest of it.
 	Key string
 	// Headers as they came, those with a meaning of their own included.
 	Headers map[string]string
@@ -57,6 +64,10 @@ type Meta struct {
 	OccurredAt time.Time
 	// CreatedAt is when the message was landed. With ID it refers to the row.
 	CreatedAt time.Time
+	// Attempt is which attempt at the message this is: 1 for the first. Runs that
+	// do not count as failures, such as one that a shutdown cut off, are not
+	// attempts.
+	Attempt int
 }
 
 // Stored is a message as it lies in the inbox.
@@ -66,4 +77,63 @@ type Stored struct {
 	Payload json.RawMessage
 	// Body is content that is not JSON; it excludes Payload.
 	Body []byte
+	// Unreadable says why no event could be made of the message; empty if one
+	// could. Only a fallback takes such a message, with Body as it came.
+	Unreadable string
+}
+
+// storedOf is an event of an inbox as what it is: a message. One that is of no
+// inbox is its own origin.
+func storedOf(e *omnibox.Event) (*Stored, error) {
+	from := e.Origin
+	if from == nil {
+		from = &omnibox.Origin{MessageID: e.ID.String(), Source: e.Topic}
+	}
+	m := &Stored{
+		Meta: Meta{
+			ID: e.ID, MessageID: from.MessageID, Source: from.Source, Type: e.Type, SchemaVersion: e.SchemaVersion,
+			Topic: e.Topic, Partition: from.Partition, Offset: from.Offset, Key: e.Key, Headers: e.Headers,
+			TraceID: e.TraceID, CorrelationID: e.CorrelationID, CausationID: e.CausationID,
+			OccurredAt: from.OccurredAt, CreatedAt: e.CreatedAt, Attempt: e.Attempts + 1,
+		},
+		Unreadable: from.Unreadable,
+	}
+	switch {
+	case m.Unreadable != "":
+		m.ContentType, m.Body = e.ContentType, e.Body
+	case e.Body != nil && isJSON(e.ContentType):
+		m.Payload = e.Body
+	case e.Body != nil:
+		m.ContentType, m.Body = e.ContentType, e.Body
+	case e.Payload != nil:
+		raw, err := rawJSON(e.Payload)
+		if err != nil {
+			return nil, omnibox.Permanent(err)
+		}
+		m.Payload = raw
+	}
+	if m.Unreadable != "" && m.Body == nil {
+		m.Body = []byte{} // a message without a value: nothing is all there is
+	}
+	return m, nil
+}
+
+// isJSON tells whether content of a type is JSON, such as "application/json" or
+// "application/vnd.shop+json; charset=utf-8".
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+// rawJSON gives the payload of an event, which always is JSON already unless a
+// step has been by that does not do what steps do. The error does not quote it.
+func rawJSON(payload any) (json.RawMessage, error) {
+	if raw, ok := payload.(json.RawMessage); ok {
+		return raw, nil
+	}
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		return nil, fmt.Errorf("a payload that cannot be JSON, a %T", payload)
+	}
+	return raw, nil
 }

@@ -64,6 +64,17 @@ func HandleTx[T any](r *Router, source, eventType, version string, handle func(c
 	r.handle(Route{source, eventType, version}, newTxHandler(handle))
 }
 
+// HandleBatch is HandleTx for a handler that takes many messages in one
+// transaction, in their order, those of a key in the order of the key. They are
+// as many as are at hand, at most Config.Batch; often it is one. If it returns an
+// error, those of Skip and Stale included, nothing that it wrote remains, and the
+// messages are given to it again one by one, so that a bad one fails alone.
+//
+// The context names no cause, since there are many: use Meta.Caused.
+func HandleBatch[T any](r *Router, source, eventType, version string, handle func(context.Context, pgx.Tx, []Message[T]) error) {
+	r.handle(Route{source, eventType, version}, newBatchHandler(handle))
+}
+
 // Upcast registers how a payload of one schema version of a type, whatever its
 // source, becomes one of a later version. Upcasters form chains, one link from
 // each version. An empty from stands for messages that name no version.
@@ -90,7 +101,8 @@ func Upcast[V1, V2 any](r *Router, eventType, from, to string, upcast func(V1) (
 }
 
 // Fallback registers the handler of messages that no other one takes. Their
-// payload comes as it is, and is not upcast.
+// payload comes as it is, and is not upcast. So does the value of a message that
+// could not be read as an event, once a person replays it.
 func (r *Router) Fallback(handle func(context.Context, Message[[]byte]) error) {
 	r.setFallback(newHandler(handle))
 }

@@ -34,7 +34,10 @@ type Call struct {
 	// InTx says that the handler writes in the transaction that completes the
 	// message.
 	InTx bool
-	run  func(context.Context, pgx.Tx) error
+	bound
+	// statement says that the handler is one of SQL alone: what the database
+	// refuses is the message's fault, not that of code which could do better.
+	statement bool
 }
 
 // Find gives the call that handles the message, which it leaves as it is. It
@@ -43,9 +46,10 @@ type Call struct {
 //
 // The error is permanent if no handler takes the message, which also is
 // ErrNoHandler, or if the payload does not fit; then it does not quote the
-// payload. An upcaster's error has that one's class and words.
+// payload. An upcaster's error has that one's class and words. An unreadable
+// message is for the fallback; without one, the error says why it is unreadable.
 func (r *Routes) Find(stored *Stored) (Call, error) {
-	found, err := r.route(&stored.Meta)
+	found, err := r.route(stored)
 	if err != nil {
 		return Call{}, err
 	}
@@ -58,11 +62,20 @@ func (r *Routes) Find(stored *Stored) (Call, error) {
 		}
 		m.SchemaVersion = u.to
 	}
-	run, err := found.handler.bind(m, v)
+	it, err := found.handler.bind(m, v)
 	if err != nil {
 		return Call{}, err
 	}
-	return Call{InTx: found.handler.inTx, run: run}, nil
+	return Call{InTx: found.handler.inTx, bound: it}, nil
+}
+
+// batchOf is the batch handler that takes the message, if that is what does.
+func (r *Routes) batchOf(stored *Stored) *batch {
+	found, err := r.route(stored)
+	if err != nil {
+		return nil
+	}
+	return found.handler.batch
 }
 
 // Run calls the handler, under a context by which Caused knows the message. Tx
@@ -72,7 +85,13 @@ func (c Call) Run(ctx context.Context, tx pgx.Tx) error {
 	return c.run(ctx, tx)
 }
 
-func (r *Routes) route(m *Meta) (route, error) {
+func (r *Routes) route(m *Stored) (route, error) {
+	if m.Unreadable != "" {
+		if r.fallback == nil {
+			return route{}, omnibox.Permanent(fmt.Errorf("unreadable, and there is no fallback: %s", m.Unreadable))
+		}
+		return route{handler: *r.fallback}, nil
+	}
 	way := Route{m.Source, m.Type, m.SchemaVersion}
 	if found, ok := r.table[way]; ok {
 		return found, nil

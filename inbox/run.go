@@ -1,0 +1,179 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/omnibox-go/omnibox"
+)
+
+// grace is how long a handler may take to return once its context has ended.
+const grace = time.Second
+
+// find gives the call of an item.
+func (a *Applier) find(ctx context.Context, it item) (Call, error) {
+	if it.err != nil {
+		return Call{}, it.err
+	}
+	found := make(chan Call, 1)
+	err := a.bounded(ctx, nil, func(context.Context, pgx.Tx) error {
+		call, err := a.finder.Find(it.stored)
+		found <- call
+		return err
+	})
+	if err != nil {
+		return Call{}, a.code.classify(err)
+	}
+	return <-found, nil
+}
+
+// errDatabase ends a transaction that waits too long for the database.
+var errDatabase = fmt.Errorf("the database did not complete messages in time: %w", context.DeadlineExceeded)
+
+// complete runs a handler in the transaction that completes items.
+func (a *Applier) complete(ctx context.Context, c classes, items []item, run func(context.Context, pgx.Tx, []*omnibox.Event) error) error {
+	events := make([]*omnibox.Event, 0, len(items))
+	for _, it := range items {
+		events = append(events, it.e)
+	}
+	// as long again as the handler may take, to get at the rows and to commit
+	txCtx, cancel := context.WithTimeoutCause(ctx, 2*a.cfg.Timeout+2*grace, errDatabase)
+	defer cancel()
+	ran, failed := false, error(nil)
+	err := a.completer.Complete(txCtx, events, func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error {
+		ran = true
+		failed = c.classify(a.inTx(ctx, tx, func(ctx context.Context, tx pgx.Tx) error { return run(ctx, tx, events) }))
+		return failed
+	})
+	late := ctx.Err() == nil && txCtx.Err() != nil
+	switch {
+	case err == nil:
+		return nil
+	case failed != nil && (!late || !errors.Is(failed, omnibox.ErrNotSent)): // whatever else the rollback says
+		return failed
+	case errors.Is(err, omnibox.ErrLeaseLost):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", omnibox.ErrNotSent, tell(err))
+	case late:
+		return omnibox.Unreachable(errDatabase)
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return omnibox.Transient(fmt.Errorf("the handler went on after an error in its transaction: %w", err))
+	}
+	return c.classifyOwn(err, ran)
+}
+
+// inTx is bounded for a handler in a transaction. When the connection is gone
+// under it, that is not the handler's failure, unless it has ended its calls to
+// the database itself.
+func (a *Applier) inTx(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error) error {
+	err := a.bounded(ctx, tx, run)
+	if err == nil || tx == nil || marked(err) || isTimeout(err) || !tx.Conn().IsClosed() {
+		return err
+	}
+	return omnibox.Unreachable(err)
+}
+
+// bounded calls the user's code, and waits for it no longer than it may take, or
+// ctx lasts, and the grace. What it still does after that has no effect in tx, if
+// there is one: the rows that it has locked are free soon, though it never
+// returns.
+func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error) error {
+	timedOut := omnibox.Transient(fmt.Errorf("handler timed out after %s", a.cfg.Timeout))
+	runCtx, cancel := context.WithTimeoutCause(ctx, a.cfg.Timeout, timedOut)
+	defer cancel()
+	var its *handlerTx
+	if tx != nil {
+		its = &handlerTx{Tx: tx}
+		tx = its
+	}
+	done := make(chan error, 1) // the goroutine ends even if nobody waits any more
+	go a.try(runCtx, tx, run, done)
+	select {
+	case err := <-done:
+		return judge(ctx, runCtx, err)
+	case <-runCtx.Done():
+	}
+	returned, err := within(grace, done)
+	if !returned && its != nil {
+		its.revoke(ctx)
+		returned, err = within(grace, done) // what waited for the database returns now
+		if returned && err == nil {
+			err = timedOut // its transaction is gone
+		}
+	}
+	if returned {
+		return judge(ctx, runCtx, err)
+	}
+	a.cfg.Log.WarnContext(ctx, "handler does not return, and is not waited for any longer", slog.Duration("timeout", a.cfg.Timeout))
+	return judge(ctx, runCtx, timedOut)
+}
+
+// within waits for a handler for a while.
+func within(d time.Duration, done <-chan error) (returned bool, err error) {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case err = <-done:
+		return true, err
+	case <-wait.C:
+		return false, nil
+	}
+}
+
+// judge tells a failure of the handler from the end of its time, or of
+// everything, which it may have seen first and called by a name of its own.
+func judge(ctx, runCtx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		if said := tell(err); marked(err) && omnibox.ClassOf(err) != omnibox.ClassTransient || isSkip(err) {
+			return said
+		}
+		return fmt.Errorf("%w: %w", omnibox.ErrNotSent, context.Cause(ctx))
+	case marked(err):
+	case runCtx.Err() != nil:
+		return context.Cause(runCtx)
+	}
+	if omnibox.ClassOf(err) == omnibox.ClassCancelled { // else it would come again at once, uncounted, for ever
+		return omnibox.Transient(errors.New(tell(err).Error()))
+	}
+	return err
+}
+
+// try calls the user's code, and says what it came to. A panic is a failure; what
+// was thrown may hold the payload, so its type is all that is told.
+func (a *Applier) try(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error, done chan<- error) {
+	err := omnibox.Transient(errors.New("handler ended its goroutine instead of returning"))
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			a.cfg.Log.ErrorContext(ctx, "handler panicked", slog.String("panic", fmt.Sprintf("%T", thrown)), slog.String("stack", string(debug.Stack())))
+			err = omnibox.Transient(fmt.Errorf("handler panicked with a %T", thrown))
+		}
+		done <- err
+	}()
+	failed := run(ctx, tx)
+	if failed != nil { // to read it may panic too, if it is a nil pointer
+		_ = failed.Error()
+		_ = omnibox.ClassOf(failed)
+	}
+	err = failed
+}
+
+// marked tells whether an error says itself what is to become of the message.
+func marked(err error) bool {
+	e, ok := errors.AsType[*omnibox.Error](err)
+	return ok && e != nil || isSkip(err)
+}
+
+func isSkip(err error) bool {
+	_, ok := errors.AsType[*omnibox.SkipError](err)
+	return ok
+}
