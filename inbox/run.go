@@ -90,7 +90,7 @@ func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Conte
 	defer cancel()
 	var its *handlerTx
 	if tx != nil {
-		its = &handlerTx{Tx: tx}
+		its = &handlerTx{Tx: tx, gate: newGate()}
 		tx = its
 	}
 	done := make(chan error, 1) // the goroutine ends even if nobody waits any more
@@ -102,7 +102,7 @@ func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Conte
 	}
 	returned, err := within(grace, done)
 	if !returned && its != nil {
-		its.revoke(ctx)
+		its.shut(ctx, its.Tx.Conn().PgConn())
 		returned, err = within(grace, done) // what waited for the database returns now
 		if returned && err == nil {
 			err = timedOut // its transaction is gone
