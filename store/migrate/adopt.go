@@ -25,7 +25,21 @@ const (
 func (t table) FirstSeq() int64 { return firstAdopted }
 
 // ourIndexes are those that the scripts create.
-var ourIndexes = []string{"due", "scheduled", "held", "leased", "idempotency"}
+func (t table) ourIndexes() []string {
+	names := []string{t.dedupName()}
+	for _, of := range []string{"due", "scheduled", "held", "leased", "idempotency"} {
+		names = append(names, t.indexName(of))
+	}
+	return names
+}
+
+// columnFiles bring a table of omni-box its columns, at once.
+func (t table) columnFiles() []string {
+	if t.IsInbox {
+		return []string{"adopt/1_columns.sql", "inbox/00001_order.sql"}
+	}
+	return []string{"adopt/1_columns.sql"}
+}
 
 // adopt makes omni-box's table ours, while its producers and relay go on. Each
 // part may be repeated, so an interrupted adoption begins again and finds the
@@ -34,9 +48,10 @@ func (s *session) adopt(ctx context.Context, t table, found shape) error {
 	if err := found.fit(t); err != nil {
 		return err
 	}
-	t.Concurrently, t.HasIdempotency = "concurrently if not exists", found.idempotency
+	t.Concurrently = "concurrently if not exists"
+	t.NeedsIdempotency, t.NeedsDedup = t.NeedsIdempotency && !found.idempotency, t.NeedsDedup && !found.dedup
 	s.log.InfoContext(ctx, "adopting a table that is there", slog.String("table", t.Key()))
-	if err := s.runPatiently(ctx, t, "adopt/1_columns.sql"); err != nil {
+	if err := s.runPatiently(ctx, t, t.columnFiles()...); err != nil {
 		return err
 	}
 	if err := s.number(ctx, t); err != nil {
@@ -48,15 +63,15 @@ func (s *session) adopt(ctx context.Context, t table, found shape) error {
 	return s.runPatiently(ctx, t, "outbox/00001_register.sql")
 }
 
-// runPatiently runs a script in a transaction, until it gets its locks.
-func (s *session) runPatiently(ctx context.Context, t table, file string) error {
-	text, err := render(file, t)
+// runPatiently runs scripts in a transaction, until it gets its locks.
+func (s *session) runPatiently(ctx context.Context, t table, files ...string) error {
+	text, err := renderAll(script{files: files}, t)
 	if err != nil {
 		return err
 	}
 	return s.patiently(ctx, t.Key(), func() error {
 		if _, err := s.Exec(ctx, text); err != nil { // several statements are one transaction
-			return fmt.Errorf("run %s: %w", file, err)
+			return fmt.Errorf("run %s: %w", files[0], err)
 		}
 		return nil
 	})
@@ -172,12 +187,8 @@ func (s *session) indexes(ctx context.Context, t table) error {
 
 // dropInvalid removes what interrupted builds have left.
 func dropInvalid(ctx context.Context, conn *pgx.Conn, t table) error {
-	names := make([]string, len(ourIndexes))
-	for i, of := range ourIndexes {
-		names[i] = t.indexName(of)
-	}
 	rows, err := conn.Query(ctx, `select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
-		where i.indrelid = $1::text::regclass and not i.indisvalid and c.relname = any ($2)`, t.Table(), names)
+		where i.indrelid = $1::text::regclass and not i.indisvalid and c.relname = any ($2)`, t.Table(), t.ourIndexes())
 	if err != nil {
 		return fmt.Errorf("look for unfinished indexes: %w", err)
 	}

@@ -14,15 +14,19 @@ type Role string
 const (
 	// Producer writes events, through Enqueue or the function omnibox.enqueue.
 	Producer Role = "producer"
-	// Worker relays events; it serves the CLI as well, but for `migrate up`.
+	// Worker relays events, lands messages and handles them; it serves the CLI as
+	// well, but for `migrate up`. What a handler writes to is not among its rights.
 	Worker Role = "worker"
 )
 
-// Grants is the SQL that gives a database user the least privileges for a role.
-// Tables without a schema are taken to be in public.
-func Grants(user string, role Role, tables []string) (string, error) {
-	if len(tables) == 0 {
-		tables = []string{DefaultTable}
+// Grants is the SQL that gives a database user the least privileges for a role
+// with outboxes and, as a worker, inboxes. Without any it is for the default
+// outbox. Tables without a schema are taken to be in public.
+func Grants(user string, role Role, outboxes []string, inboxes ...string) (string, error) {
+	opts := Options{Tables: outboxes, Inboxes: inboxes}.withDefaults()
+	tables, err := opts.each(func(name, kind string) (table, error) { return parseTable(name, "public", kind) })
+	if err != nil {
+		return "", err
 	}
 	to := pgx.Identifier{user}.Sanitize()
 	var b strings.Builder
@@ -36,13 +40,16 @@ func Grants(user string, role Role, tables []string) (string, error) {
 		grant("select", "omnibox.identity, "+coreVersions)
 		grant("select, update", "omnibox.boxes, omnibox.slots")
 		grant("select, insert, update, delete", "omnibox.pipelines, omnibox.holds, omnibox.dead_letters")
+		if len(opts.Inboxes) > 0 {
+			grant("select, insert, update, delete", "omnibox.consumers")
+			grant("select, insert, delete", "omnibox.inbox_keys")
+		}
 	default:
 		return "", fmt.Errorf("grants: no role %q; there are %s and %s", role, Producer, Worker)
 	}
-	for _, name := range tables {
-		t, err := parseTable(name, "public")
-		if err != nil {
-			return "", err
+	for _, t := range tables {
+		if role == Producer && t.IsInbox {
+			return "", fmt.Errorf("grants: %s is an inbox: no producer writes to it", t.Key())
 		}
 		grant("usage", "schema "+pgx.Identifier{t.Schema}.Sanitize())
 		grant("usage", "sequence "+t.Sequence())
@@ -50,7 +57,11 @@ func Grants(user string, role Role, tables []string) (string, error) {
 			grant("insert, select (id, seq, created_at, idempotency_key)", t.Table())
 			continue
 		}
-		grant("select, update, delete", t.Table())
+		privileges := "select, update, delete"
+		if t.IsInbox {
+			privileges = "select, insert, update, delete"
+		}
+		grant(privileges, t.Table())
 		grant("select", t.versions())
 	}
 	return b.String(), nil

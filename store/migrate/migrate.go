@@ -16,9 +16,16 @@ import (
 
 // Options say what is migrated. The zero value is fit for one outbox.
 type Options struct {
-	// Tables of events, each optionally with its schema; without one it is the
-	// first of the search path. Defaults to outbox_events alone.
+	// Tables of events to send, each optionally with its schema; without one it is
+	// the first of the search path. Defaults to outbox_events alone, unless there
+	// are Inboxes.
 	Tables []string
+	// Inboxes are tables of messages that were received, named like Tables.
+	Inboxes []string
+	// Partitioned creates inboxes in partitions by the time of landing: one for
+	// each month and one for all other times. It is no reason to change an inbox
+	// that is there.
+	Partitioned bool
 	// NotifyOff creates tables the inserts of which do not wake workers up:
 	// for producers that commit many hundred times a second, or behind a pooler.
 	NotifyOff bool
@@ -31,7 +38,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if len(o.Tables) == 0 {
+	if len(o.Tables)+len(o.Inboxes) == 0 {
 		o.Tables = []string{DefaultTable}
 	}
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
@@ -93,8 +100,11 @@ func (s *session) upTable(ctx context.Context, report *Report, t table) error {
 	if err != nil {
 		return err
 	}
+	if err := checkKind(ctx, s, t); err != nil {
+		return fmt.Errorf("migrate %s: %w", t.Key(), err)
+	}
 	applied := len(report.Applied)
-	err = s.up(ctx, report, t.Key(), t.versions(), tableScripts, func(sc script) *goose.Migration {
+	err = s.up(ctx, report, t.Key(), t.versions(), t.scripts(), func(sc script) *goose.Migration {
 		if sc.version == 1 && found.exists {
 			return goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
 				return s.adopt(ctx, t, found)
@@ -161,24 +171,37 @@ func sqlMigration(sc script, t table) *goose.Migration {
 }
 
 // resolve finds the schema of tables that are named without.
-func resolve(ctx context.Context, s *session, opts Options) ([]table, error) {
-	tables := make([]table, 0, len(opts.Tables))
-	for _, name := range opts.Tables {
-		t, err := resolveOne(ctx, s, name)
-		if err != nil {
-			return nil, err
+func resolve(ctx context.Context, db Querier, opts Options) ([]table, error) {
+	return opts.each(func(name, kind string) (table, error) { return resolveOne(ctx, db, name, kind) })
+}
+
+// each makes the tables that the options name, each once.
+func (o Options) each(find func(name, kind string) (table, error)) ([]table, error) {
+	tables := make([]table, 0, len(o.Tables)+len(o.Inboxes))
+	add := func(names []string, kind string) error {
+		for _, name := range names {
+			t, err := find(name, kind)
+			if err != nil {
+				return err
+			}
+			t.Notify = !o.NotifyOff
+			t.Partitioned = o.Partitioned && t.IsInbox
+			t.NeedsDedup = t.NeedsDedup && !t.Partitioned // omnibox.inbox_keys does it
+			if !slices.Contains(tables, t) {
+				tables = append(tables, t)
+			}
 		}
-		t.Notify = !opts.NotifyOff
-		if !slices.Contains(tables, t) {
-			tables = append(tables, t)
-		}
+		return nil
 	}
-	return tables, nil
+	if err := add(o.Tables, kindOutbox); err != nil {
+		return nil, err
+	}
+	return tables, add(o.Inboxes, kindInbox)
 }
 
 // resolveOne takes the schema in which the table is, else the one in which it
 // would be created.
-func resolveOne(ctx context.Context, db Querier, name string) (table, error) {
+func resolveOne(ctx context.Context, db Querier, name, kind string) (table, error) {
 	var schema *string
 	err := db.QueryRow(ctx, `select coalesce(
 		(select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)),
@@ -189,7 +212,7 @@ func resolveOne(ctx context.Context, db Querier, name string) (table, error) {
 	if schema == nil {
 		schema = new("public")
 	}
-	return parseTable(name, *schema)
+	return parseTable(name, *schema, kind)
 }
 
 // createSchema makes the schema omnibox unless it is there: a user who may use

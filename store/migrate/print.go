@@ -23,20 +23,20 @@ insert into %[1]s (version_id, is_applied) values (0, true);
 func Print(w io.Writer, opts Options) error {
 	opts = opts.withDefaults()
 	var p printer
-	p.line("-- omnibox: schema omnibox (version %d), tables of events (version %d)", newest(coreScripts), newest(tableScripts))
+	p.line("-- omnibox: schema omnibox (version %d), outboxes (version %d), inboxes (version %d)",
+		newest(coreScripts), newest(outboxScripts), newest(inboxScripts))
 	p.line("\\set ON_ERROR_STOP on")
 	p.line("set lock_timeout = '%s';", lockTimeout)
 	p.line("create schema if not exists omnibox;\n")
 	if err := p.target(coreVersions, coreScripts, table{}); err != nil {
 		return err
 	}
-	for _, name := range opts.Tables {
-		t, err := parseTable(name, "public")
-		if err != nil {
-			return err
-		}
-		t.Notify = !opts.NotifyOff
-		scripts := tableScripts
+	tables, err := opts.each(func(name, kind string) (table, error) { return parseTable(name, "public", kind) })
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		scripts := t.scripts()
 		if opts.Adopt {
 			if err := p.adoption(t); err != nil {
 				return err
@@ -47,7 +47,7 @@ func Print(w io.Writer, opts Options) error {
 			return err
 		}
 	}
-	_, err := io.WriteString(w, p.String())
+	_, err = io.WriteString(w, p.String())
 	return err
 }
 
@@ -89,7 +89,7 @@ type byHand struct {
 // session.adopt.
 func (p *printer) adoption(t table) error {
 	t.Concurrently = "concurrently if not exists"
-	t.HasIdempotency = true // every outbox of omni-box has it
+	t.NeedsIdempotency, t.NeedsDedup = false, false // every table of omni-box has them
 	hand := byHand{table: t}
 	for file, to := range map[string]*string{
 		"adopt/3_number.sql": &hand.NumberChunk, "adopt/4_prune.sql": &hand.Prune, "adopt/5_late.sql": &hand.Late,
@@ -103,17 +103,17 @@ func (p *printer) adoption(t table) error {
 	hand.NumberChunk = strings.NewReplacer("@after", "$1", "@chunk", "$2").Replace(hand.NumberChunk)
 
 	for _, part := range []struct {
-		file   string
+		files  []string
 		data   any
 		atOnce bool
 	}{
-		{"adopt/1_columns.sql", t, true},
-		{"adopt/2_plan.sql", t, true},
-		{"adopt/number_by_hand.sql", hand, false},
-		{"outbox/00001_indexes.sql", t, false},
-		{"outbox/00001_register.sql", t, true},
+		{t.columnFiles(), t, true},
+		{[]string{"adopt/2_plan.sql"}, t, true},
+		{[]string{"adopt/number_by_hand.sql"}, hand, false},
+		{[]string{"outbox/00001_indexes.sql"}, t, false},
+		{[]string{"outbox/00001_register.sql"}, t, true},
 	} {
-		text, err := render(part.file, part.data)
+		text, err := renderAll(script{files: part.files}, part.data)
 		if err != nil {
 			return err
 		}

@@ -13,13 +13,18 @@ type shape struct {
 	kind        string // of pg_class
 	columns     []string
 	idempotency bool // a unique index on idempotency_key
+	dedup       bool // one on message_id and consumer_group
 }
 
-// omniBoxColumns are those without which a table is not omni-box's outbox.
-var omniBoxColumns = []string{
-	"id", "topic", "partition_key", "aggregate_type", "aggregate_id", "event_type", "payload", "headers", "trace_id",
-	"idempotency_key", "correlation_id", "causation_id", "schema_version", "status", "attempts_made", "max_attempts",
-	"last_error", "scheduled_at", "completed_at", "locked_at", "locked_by", "created_at", "updated_at",
+// omniBoxColumns are those without which a table is not omni-box's.
+func (t table) omniBoxColumns() []string {
+	own := []string{"topic", "partition_key", "aggregate_type", "aggregate_id"}
+	if t.IsInbox {
+		own = []string{"message_id", "consumer_group", "source"}
+	}
+	return append(own, "id", "event_type", "payload", "headers", "trace_id",
+		"idempotency_key", "correlation_id", "causation_id", "schema_version", "status", "attempts_made", "max_attempts",
+		"last_error", "scheduled_at", "completed_at", "locked_at", "locked_by", "created_at", "updated_at")
 }
 
 // inspect looks at a table.
@@ -31,8 +36,14 @@ func inspect(ctx context.Context, s *session, t table) (shape, error) {
 			select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
 			where i.indrelid = r.oid and i.indisunique and i.indisvalid and i.indnkeyatts = 1 and a.attname = 'idempotency_key'
 				and coalesce(pg_get_expr(i.indpred, i.indrelid), '(idempotency_key IS NOT NULL)') = '(idempotency_key IS NOT NULL)'
+		),
+		exists (
+			select from pg_index i
+			where i.indrelid = r.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 2 and i.indnatts = 2
+				and (select array_agg(a.attname::text order by a.attname) from pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey))
+					= array['consumer_group', 'message_id']
 		)
-		from (select to_regclass($1)::oid as oid) r`, t.Table()).Scan(&f.kind, &f.columns, &f.idempotency)
+		from (select to_regclass($1)::oid as oid) r`, t.Table()).Scan(&f.kind, &f.columns, &f.idempotency, &f.dedup)
 	if err != nil {
 		return f, fmt.Errorf("look at %s: %w", t.Key(), err)
 	}
@@ -42,20 +53,25 @@ func inspect(ctx context.Context, s *session, t table) (shape, error) {
 
 // fit says why a table cannot be adopted.
 func (f shape) fit(t table) error {
-	if f.kind == "p" {
+	switch {
+	case f.kind == "p" && t.IsInbox:
+		return fmt.Errorf("adopt %s: a partitioned inbox cannot be adopted, since its rows are not unique by message; "+
+			"name a table that is not there yet, and let omni-box finish what is in this one", t.Key())
+	case f.kind == "p":
 		return fmt.Errorf("adopt %s: partitioned tables are not supported yet", t.Key())
-	}
-	if f.kind != "r" {
+	case f.kind != "r":
 		return fmt.Errorf("adopt %s: it is not a table", t.Key())
+	case t.Partitioned:
+		return fmt.Errorf("adopt %s: it is there and not partitioned; adopt it as it is, or name a table that is not there yet", t.Key())
 	}
 	var missing []string
-	for _, c := range omniBoxColumns {
+	for _, c := range t.omniBoxColumns() {
 		if !slices.Contains(f.columns, c) {
 			missing = append(missing, c)
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("adopt %s: it is not an outbox of omni-box: no column %s", t.Key(), strings.Join(missing, ", "))
+		return fmt.Errorf("adopt %s: it is not an %s of omni-box: no column %s", t.Key(), t.kind(), strings.Join(missing, ", "))
 	}
 	return nil
 }

@@ -15,11 +15,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-//go:embed core/*.sql outbox/*.sql adopt/*.sql
+//go:embed core/*.sql outbox/*.sql inbox/*.sql adopt/*.sql
 var files embed.FS
 
-// DefaultTable is omni-box's.
-const DefaultTable = "outbox_events"
+// DefaultTable and DefaultInbox are omni-box's.
+const (
+	DefaultTable = "outbox_events"
+	DefaultInbox = "inbox_events"
+)
+
+// The kinds of tables.
+const (
+	kindOutbox = "outbox"
+	kindInbox  = "inbox"
+)
 
 // maxName is how long an identifier may be, in bytes; Postgres cuts the rest
 // off without an error, so that two names become one.
@@ -40,10 +49,15 @@ var coreScripts = []script{
 	{2, "enqueue", []string{"core/00002_enqueue.sql"}},
 	{3, "workflows", []string{"core/00003_workflows.sql"}},
 	{4, "blanks", []string{"core/00004_blanks.sql"}},
+	{5, "inbox", []string{"core/00005_inbox.sql"}},
 }
 
-var tableScripts = []script{
+var outboxScripts = []script{
 	{1, "table", []string{"outbox/00001_table.sql", "outbox/00001_indexes.sql", "outbox/00001_register.sql"}},
+}
+
+var inboxScripts = []script{
+	{1, "table", []string{"inbox/00001_table.sql", "inbox/00001_order.sql", "outbox/00001_indexes.sql", "outbox/00001_register.sql"}},
 }
 
 func newest(scripts []script) int64 { return scripts[len(scripts)-1].version }
@@ -51,12 +65,43 @@ func newest(scripts []script) int64 { return scripts[len(scripts)-1].version }
 // table is a table of events; its methods are what the scripts ask for.
 type table struct {
 	Schema, Name string
+	// IsInbox says that messages are landed in it, not enqueued.
+	IsInbox bool
+	// Partitioned says that it is created in partitions by created_at.
+	Partitioned bool
 	// Notify says whether inserts wake workers up.
 	Notify bool
 	// Concurrently is the word after "create index" on a table in use.
 	Concurrently string
-	// HasIdempotency says that idempotency keys are unique already.
-	HasIdempotency bool
+	// NeedsIdempotency says that idempotency keys are to be made unique.
+	NeedsIdempotency bool
+	// NeedsDedup says that messages are to be made unique within their group.
+	NeedsDedup bool
+}
+
+// newTable is a table of a kind, as it is created.
+func newTable(schema, name, kind string) table {
+	return table{
+		Schema: schema, Name: name, Notify: true, IsInbox: kind == kindInbox,
+		NeedsIdempotency: kind == kindOutbox, NeedsDedup: kind == kindInbox,
+	}
+}
+
+func (t table) kind() string {
+	if t.IsInbox {
+		return kindInbox
+	}
+	return kindOutbox
+}
+
+// KindText is the kind as an SQL literal.
+func (t table) KindText() string { return literal(t.kind()) }
+
+func (t table) scripts() []script {
+	if t.IsInbox {
+		return inboxScripts
+	}
+	return outboxScripts
 }
 
 // Key is the name under which rows of the schema omnibox refer to the table.
@@ -94,6 +139,41 @@ func (t table) Index(of string) string { return pgx.Identifier{t.indexName(of)}.
 
 func (t table) indexName(of string) string { return fit("", t.Name, "_"+of) }
 
+// Dedup is the name of the index that makes messages unique, in SQL: omni-box's.
+func (t table) Dedup() string { return pgx.Identifier{t.dedupName()}.Sanitize() }
+
+func (t table) dedupName() string {
+	if t.Name == DefaultInbox {
+		return "idx_inbox_deduplication"
+	}
+	return fit("idx_", t.Name, "_deduplication")
+}
+
+// SchemaText is the schema as an SQL literal.
+func (t table) SchemaText() string { return literal(t.Schema) }
+
+// DefaultPartition is the name of the partition for times that no other has.
+func (t table) DefaultPartition() string {
+	return pgx.Identifier{t.Schema, fit("", t.Name, "_default")}.Sanitize()
+}
+
+// MonthText is what the name of a month's partition begins with, before year and
+// month, as an SQL literal.
+func (t table) MonthText() string {
+	const month = "YYYYMM"
+	return literal(strings.TrimSuffix(fit("", t.Name, "_p"+month), month))
+}
+
+// Open is the test for the rows of a table of omni-box that are to be adopted:
+// pending ones, and in an inbox also dead ones, which could not be put back
+// without a place.
+func (t table) Open() string {
+	if t.IsInbox {
+		return "<> 'completed'"
+	}
+	return "= 'pending'"
+}
+
 // Constraint is the name of a check, in SQL.
 func (t table) Constraint(rule string) string {
 	return pgx.Identifier{fit("ck_", t.Name, "_"+rule)}.Sanitize()
@@ -126,13 +206,13 @@ func hash(s string) string {
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // parseTable splits a name, the schema of which is public unless it has one.
-func parseTable(name, schema string) (table, error) {
+func parseTable(name, schema, kind string) (table, error) {
 	parts := strings.Split(name, ".")
 	if len(parts) == 1 {
 		parts = []string{schema, name}
 	}
 	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
-		return table{}, fmt.Errorf("table %s: not a name such as outbox_events or app.outbox_events", strconv.Quote(name))
+		return table{}, fmt.Errorf("table %s: not a name such as %s or app.%[2]s", strconv.Quote(name), kind+"_events")
 	}
 	for _, p := range parts {
 		if len(p) > maxName || strings.ContainsRune(p, 0) {
@@ -142,7 +222,7 @@ func parseTable(name, schema string) (table, error) {
 	if parts[0] == "omnibox" {
 		return table{}, fmt.Errorf("table %s: the schema omnibox is not for tables of events", strconv.Quote(name))
 	}
-	return table{Schema: parts[0], Name: parts[1], Notify: true}, nil
+	return newTable(parts[0], parts[1], kind), nil
 }
 
 // render fills a script in with a table. Core scripts ask for nothing.
@@ -163,7 +243,7 @@ func render(file string, t any) (string, error) {
 }
 
 // renderAll fills the scripts of one version in, one after the other.
-func renderAll(s script, t table) (string, error) {
+func renderAll(s script, t any) (string, error) {
 	var all strings.Builder
 	for _, f := range s.files {
 		text, err := render(f, t)

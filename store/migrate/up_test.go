@@ -32,6 +32,7 @@ func TestUpCreatesATable(t *testing.T) {
 		{Target: "core", Version: 2, Name: "enqueue"},
 		{Target: "core", Version: 3, Name: "workflows"},
 		{Target: "core", Version: 4, Name: "blanks"},
+		{Target: "core", Version: 5, Name: "inbox"},
 		{Target: "public.outbox_events", Version: 1, Name: "table"},
 	}, r.Applied)
 	require.NoError(t, migrate.Check(t.Context(), db, "outbox_events"))
@@ -42,7 +43,7 @@ func TestUpCreatesATable(t *testing.T) {
 	status, err := migrate.Status(t.Context(), db, migrate.Options{Tables: []string{"outbox_events", "more_events"}})
 	require.NoError(t, err)
 	require.Equal(t, []migrate.TargetStatus{
-		{Target: "core", Have: 4, Want: 4}, {Target: "public.outbox_events", Have: 1, Want: 1}, {Target: "public.more_events", Have: 0, Want: 1},
+		{Target: "core", Have: 5, Want: 5}, {Target: "public.outbox_events", Have: 1, Want: 1}, {Target: "public.more_events", Have: 0, Want: 1},
 	}, status)
 }
 
@@ -64,7 +65,7 @@ func TestProcessesMigrateOneAtATime(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Equal(t, 5, applied)
+	require.Equal(t, 6, applied)
 }
 
 func TestANewerSchemaIsLeftAlone(t *testing.T) {

@@ -12,7 +12,18 @@ alter table {{.Table}}
 	add column if not exists body         bytea,
 	add column if not exists content_type varchar(255),
 	add column if not exists error_class  varchar(20),
-	add column if not exists replays      integer not null default 0;
+	add column if not exists replays      integer not null default 0
+{{- if .IsInbox}},
+	add column if not exists topic          varchar(255),
+	add column if not exists partition_key  varchar(255),
+	add column if not exists aggregate_type varchar(50),
+	add column if not exists aggregate_id   uuid,
+	add column if not exists partition      integer,
+	add column if not exists "offset"       bigint,
+	add column if not exists raw_key        bytea,
+	add column if not exists occurred_at    timestamptz,
+	add column if not exists raw_headers    jsonb
+{{- end}};
 
 -- A default that comes with its column would rewrite the table; set afterwards
 -- it is for new rows. Those of the times are mended: omni-box's are off by the

@@ -6,9 +6,11 @@ with next as materialized (
 ), free as materialized (
 	select e.id, n.seq
 	from next n join {{.Table}} e on e.id = n.id
-	where e.status = 'pending' and e.seq is null
+	where e.status {{.Open}} and e.seq is null
 	for update of e skip locked
 ), numbered as (
-	update {{.Table}} e set seq = f.seq from free f where e.id = f.id returning 1
+	update {{.Table}} e set seq = f.seq{{if .IsInbox}},
+		topic = coalesce(e.topic, e.source), partition_key = coalesce(e.partition_key, e.message_id)
+	{{else}} {{end}}from free f where e.id = f.id returning 1
 )
 select coalesce((select max(seq) from next), 0), (select count(*) from numbered)

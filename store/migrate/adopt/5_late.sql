@@ -3,6 +3,6 @@ insert into {{.Plan}} (id, seq)
 select late.id, nextval({{.SequenceText}})
 from (
 	select e.id from {{.Table}} e
-	where e.status = 'pending' and e.seq is null and not exists (select from {{.Plan}} p where p.id = e.id)
+	where e.status {{.Open}} and e.seq is null and not exists (select from {{.Plan}} p where p.id = e.id)
 	order by e.created_at, e.id
 ) late;

@@ -15,8 +15,11 @@ create index {{.Concurrently}} {{.Index "held"}} on {{.Table}} (topic, partition
 -- The rows that hold back later ones of their key, where rows are leased.
 create index {{.Concurrently}} {{.Index "leased"}} on {{.Table}} (topic, partition_key, seq)
 	where status = 'pending' and lease_until is not null;
-{{if not .HasIdempotency}}
+{{if .NeedsIdempotency}}
 -- A key is written once.
 create unique index {{.Concurrently}} {{.Index "idempotency"}} on {{.Table}} (idempotency_key)
 	where idempotency_key is not null;
+{{end}}{{if .NeedsDedup}}
+-- A message is landed once a group.
+create unique index {{.Concurrently}} {{.Dedup}} on {{.Table}} (message_id, consumer_group);
 {{end}}

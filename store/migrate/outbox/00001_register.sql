@@ -1,5 +1,5 @@
 -- Makes the table known: its row, the leases of its slots, its wake-up.
-insert into omnibox.boxes (table_name, notify) values ({{.KeyText}}, {{.Notify}})
+insert into omnibox.boxes (table_name, kind, notify) values ({{.KeyText}}, {{.KindText}}, {{.Notify}})
 on conflict (table_name) do nothing;
 
 insert into omnibox.slots (table_name, slot)
