@@ -36,6 +36,11 @@ func (v *validator) content(e *Event) {
 		v.add("Payload", RuleRequired, 0, 0, "must not be an empty object")
 		return
 	}
+	v.stored(compact)
+}
+
+// stored checks what compact JSON becomes in the database.
+func (v *validator) stored(compact []byte) {
 	size, err := measure(compact)
 	if err != nil {
 		v.add("Payload", RuleFormat, 0, 0, "%s", err)
