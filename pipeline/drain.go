@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/omnibox-go/omnibox"
@@ -86,11 +85,11 @@ type drain struct {
 	kick    chan struct{} // look again from the start
 	stop    context.CancelCauseFunc
 	stopped context.Context // no new batch is read or handled once it is done
-	// until when the lease is known to cover what is in hand; the claim's own
-	// deadline may already be that of slots which were lost and taken again
-	deadline atomic.Pointer[time.Time]
-	mu       sync.Mutex
-	counts   Counts
+	// lease ends when it is known to cover what is in hand no longer; the claim's
+	// own deadline may already be that of slots which were lost and taken again
+	lease  leaseEnd
+	mu     sync.Mutex
+	counts Counts
 }
 
 // errTooSlow ends a call to the database that can be of no use any more.
@@ -128,7 +127,7 @@ func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
 	stopped, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	d := &drain{Pipeline: p, Drain: in, claim: claim, hand: newInHand(), kick: make(chan struct{}, 1), stop: stop, stopped: stopped}
-	d.setDeadline(claim.Deadline())
+	d.lease.set(claim.Deadline())
 	d.run(ctx)
 	// the claim is given back even when ctx has ended: others need not wait
 	if err := claim.Release(context.WithoutCancel(ctx)); err != nil {
@@ -204,24 +203,22 @@ func (d *drain) extend(ctx context.Context) bool {
 	switch {
 	case errors.Is(err, omnibox.ErrLeaseLost), err != nil && len(d.claim.Slots()) < before:
 		// what is in hand may be another's, whatever was extended or taken again
-		d.setDeadline(time.Time{})
+		d.lease.set(time.Time{})
 		d.stop(ended{LeaseLost})
 		return false
 	case errors.Is(err, omnibox.ErrPaused):
-		d.setDeadline(d.claim.Deadline())
+		d.lease.set(d.claim.Deadline())
 		d.stop(ended{Paused})
 	case err != nil: // the claim ends by itself if this goes on
 		d.Log.WarnContext(ctx, "extend lease", slog.Any("error", err))
 	default:
-		d.setDeadline(d.claim.Deadline())
+		d.lease.set(d.claim.Deadline())
 	}
 	return true
 }
 
-func (d *drain) setDeadline(at time.Time) { d.deadline.Store(&at) }
-
 // covered tells whether the lease still covers what is in hand.
-func (d *drain) covered() bool { return time.Now().Before(*d.deadline.Load()) }
+func (d *drain) covered() bool { return time.Now().Before(d.lease.until()) }
 
 func (d *drain) lookAgain() {
 	select {

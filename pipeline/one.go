@@ -121,7 +121,7 @@ func (p *Pipeline) HandleOne(ctx context.Context, turn Turn, from int) (Took, er
 		if err != nil || result != Next {
 			return result, err
 		}
-		err = w.read.hide(p.Handler.Handle(ctx, []*omnibox.Event{w.event})[0], w.event)
+		err = w.read.hide(p.LaneHandler.Handle(ctx, []*omnibox.Event{w.event})[0], w.event)
 		if err != nil && omnibox.ClassOf(err) == omnibox.ClassUnreachable {
 			p.Breaker.doubt(context.WithoutCancel(ctx), Redact(err.Error(), w.event)) // others go on if it is this event's part alone
 		}

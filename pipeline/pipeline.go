@@ -29,6 +29,15 @@ type Config struct {
 	// Finishers learn of each outcome without being steps.
 	Finishers []Finisher
 	Handler   Handler
+	// LaneHandler handles the events of the workflow lane, if that takes another,
+	// since there a lease is of the event and not of its slot. Defaults to Handler.
+	LaneHandler Handler
+	// Bounded says that the handler itself ends what takes too long. Then its
+	// context lasts for as long as the lease can be extended. Else, in the batch
+	// lane, it ends when the lease would have ended that there was at the beginning
+	// of the call: a publisher tries until then what it cannot reach, and everything
+	// that was given to it together waits.
+	Bounded bool
 	// Breaker of the handler's destination; pipelines with the same
 	// destination share it. Defaults to one of its own.
 	Breaker *Breaker
@@ -74,7 +83,11 @@ func New(cfg Config) *Pipeline {
 	if cfg.StepTimeout == 0 {
 		cfg.StepTimeout = DefaultStepTimeout
 	}
+	if cfg.LaneHandler == nil {
+		cfg.LaneHandler = cfg.Handler
+	}
 	cfg.Handler = &guarded{Handler: cfg.Handler, log: cfg.Log}
+	cfg.LaneHandler = &guarded{Handler: cfg.LaneHandler, log: cfg.Log}
 	p := &Pipeline{Config: cfg, finishers: slices.Clone(cfg.Finishers)}
 	for _, s := range cfg.Steps {
 		p.steps = append(p.steps, newStep(s, cfg.StepTimeout, cfg.Log))

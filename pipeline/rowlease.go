@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,23 +14,21 @@ import (
 
 // rowLease is the lease of one event while it is being worked on.
 type rowLease struct {
-	cancel   context.CancelCauseFunc
-	deadline atomic.Pointer[time.Time]
-	wg       sync.WaitGroup
+	leaseEnd
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
 }
 
 // keepLease extends a lease at a third of it until stop is called. The context
 // ends with the lease, of errLeaseOver or ErrLeaseLost.
 func (p *Pipeline) keepLease(ctx context.Context, e *omnibox.Event, deadline time.Time) (context.Context, *rowLease) {
 	l := &rowLease{}
-	ctx, l.cancel = context.WithCancelCause(ctx)
-	l.deadline.Store(&deadline)
+	l.set(deadline)
+	ctx, l.cancel = l.under(ctx)
 	at := omnibox.Event{ID: e.ID, CreatedAt: e.CreatedAt, Fence: e.Fence} // a step may change e meanwhile
 	l.wg.Go(func() { p.extendUntil(ctx, l, &at) })
 	return ctx, l
 }
-
-func (l *rowLease) until() time.Time { return *l.deadline.Load() }
 
 func (l *rowLease) stop() {
 	l.cancel(nil)
@@ -41,14 +38,9 @@ func (l *rowLease) stop() {
 func (p *Pipeline) extendUntil(ctx context.Context, l *rowLease, e *omnibox.Event) {
 	tick := time.NewTicker(p.Lease / 3)
 	defer tick.Stop()
-	over := time.NewTimer(time.Until(l.until()))
-	defer over.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-over.C:
-			l.cancel(errLeaseOver)
 			return
 		case <-tick.C:
 		}
@@ -62,8 +54,7 @@ func (p *Pipeline) extendUntil(ctx context.Context, l *rowLease, e *omnibox.Even
 				p.Log.WarnContext(ctx, "extend lease", slog.Any("error", err))
 			}
 		default:
-			l.deadline.Store(&deadline)
-			over.Reset(time.Until(deadline))
+			l.set(deadline)
 		}
 	}
 }

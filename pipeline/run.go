@@ -214,9 +214,10 @@ func releaseBehind(outcomes []omnibox.Outcome) []omnibox.Outcome {
 	return outcomes
 }
 
-// callHandler lets the handler work until the lease, as it is now, comes to its
-// end. What it had to leave for that reason is nobody's failure. Read are the
-// events before the steps.
+// callHandler lets the handler work until the lease comes to its end: as it is now,
+// or as it will be when it has been extended, if the handler is bounded. What it had
+// to leave for that reason is nobody's failure. Read are the events before the
+// steps.
 func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event, read []content) []error {
 	if len(events) == 0 {
 		return nil
@@ -225,10 +226,10 @@ func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event, read [
 		d.stop(ended{LeaseLost})
 		return slices.Repeat([]error{omnibox.ErrNotSent}, len(events))
 	}
-	handleCtx, cancel := context.WithDeadlineCause(ctx, *d.deadline.Load(), errLeaseOver)
+	handleCtx, end := d.underLease(ctx)
 	errs := d.Handler.Handle(handleCtx, events)
 	over := handleCtx.Err() != nil
-	cancel()
+	end()
 	for i, err := range errs {
 		errs[i] = read[i].hide(err, events[i])
 	}
@@ -242,4 +243,12 @@ func (d *drain) callHandler(ctx context.Context, events []*omnibox.Event, read [
 		}
 	}
 	return errs
+}
+
+func (d *drain) underLease(ctx context.Context) (context.Context, func()) {
+	if !d.Bounded {
+		return context.WithDeadlineCause(ctx, d.lease.until(), errLeaseOver)
+	}
+	ctx, stop := d.lease.under(ctx)
+	return ctx, func() { stop(nil) }
 }

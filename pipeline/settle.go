@@ -179,7 +179,7 @@ func (p *Pipeline) escalate(ctx context.Context, outcomes []omnibox.Outcome) {
 }
 
 func (d *drain) commit(ctx context.Context, outcomes []omnibox.Outcome) error {
-	return d.insist(ctx, d.Commit, outcomes, func() time.Time { return *d.deadline.Load() })
+	return d.insist(ctx, d.Commit, outcomes, d.lease.until)
 }
 
 // insist tries until the outcomes are in the database or the lease is over.

@@ -58,8 +58,8 @@ type Handler interface {
 	// Handle handles events, given in order, and returns one error for each;
 	// nil means done. Once an event of a key fails, later events of the same
 	// topic and key are not handled and get omnibox.ErrNotSent. It starts
-	// nothing after ctx's deadline. If it panics, it is called again with each
-	// event alone.
+	// nothing after ctx has ended, which is when the lease does at the latest. If
+	// it panics, it is called again with each event alone.
 	Handle(ctx context.Context, events []*omnibox.Event) []error
 	// Probe returns nil if the destination can be reached. While it can, events
 	// that it could not reach are left out for a while, with their keys; while it
