@@ -1,0 +1,110 @@
+package kafka
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox/broker"
+)
+
+func aClaim(id int32) *claim {
+	return &claim{Partition: broker.Partition{Topic: "t", ID: id}, revoked: make(chan struct{})}
+}
+
+func some(id int32, from, n int64) []broker.Message {
+	out := make([]broker.Message, n)
+	for i := range out {
+		out[i] = broker.Message{Topic: "t", Partition: id, Offset: from + int64(i)}
+	}
+	return out
+}
+
+// While a poll is in hand the next one gathers, and no more than that.
+func TestPollsFillUpUnderLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(10)
+		claims := []*claim{aClaim(0), aClaim(1), aClaim(2)}
+		for _, c := range claims {
+			go func() {
+				for offset := int64(0); offset < 40; offset += 4 {
+					l.put(t.Context(), c, some(c.ID, offset, 4))
+				}
+			}()
+		}
+		next := make(map[int32]int64)
+		sizes := 0
+		for sizes < 120 {
+			synctest.Wait() // every claim has put what it may
+			require.LessOrEqual(t, l.waiting, 10+3, "the line is bounded")
+			poll := l.take(t.Context())
+			require.Len(t, poll, 10)
+			for _, m := range poll {
+				require.Equal(t, next[m.Partition], m.Offset)
+				next[m.Partition]++
+			}
+			sizes += len(poll)
+			l.done()
+		}
+	})
+}
+
+func TestFewMessagesDoNotWaitForMore(t *testing.T) {
+	t.Parallel()
+	l := newLine(10)
+	l.put(t.Context(), aClaim(0), some(0, 5, 1))
+	require.Len(t, l.take(t.Context()), 1)
+}
+
+// A claim that waits for room hears that it is revoked; what it left behind goes
+// with it, but not before what is in hand is done.
+func TestARevokedClaimLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(4)
+		gone, stays := aClaim(0), aClaim(1)
+		l.put(t.Context(), gone, some(0, 0, 4))
+		require.Len(t, l.take(t.Context()), 4)
+		l.put(t.Context(), gone, some(0, 4, 4))
+		put := make(chan bool, 1)
+		go func() { put <- l.put(t.Context(), gone, some(0, 8, 4)) }()
+		synctest.Wait()
+		require.Empty(t, put, "the line is full")
+		close(gone.revoked)
+		require.False(t, <-put)
+		left := make(chan struct{})
+		go func() { l.leave(gone); close(left) }()
+		synctest.Wait()
+		require.False(t, isClosed(left), "it is in hand")
+		l.put(t.Context(), stays, some(1, 0, 1))
+		l.done()
+		<-left
+		require.Equal(t, some(1, 0, 1), l.take(t.Context()))
+		require.Zero(t, l.waiting)
+	})
+}
+
+func TestAPausedLineHandsOutNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(4)
+		l.change(func() { l.paused = true })
+		l.put(t.Context(), aClaim(0), some(0, 0, 1))
+		ctx, cancel := context.WithCancel(t.Context())
+		taken := make(chan []broker.Message, 1)
+		go func() { taken <- l.take(ctx) }()
+		synctest.Wait()
+		require.Empty(t, taken)
+		l.change(func() { l.paused = false })
+		require.Len(t, <-taken, 1)
+		l.change(func() { l.paused = true })
+		l.put(t.Context(), aClaim(0), some(0, 1, 1))
+		go func() { taken <- l.take(ctx) }()
+		synctest.Wait()
+		cancel()
+		require.Nil(t, <-taken)
+	})
+}
