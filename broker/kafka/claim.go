@@ -52,7 +52,7 @@ func (h handler) Setup(s sarama.ConsumerGroupSession) error {
 func (h handler) Cleanup(sarama.ConsumerGroupSession) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.session = nil
+	h.session, h.assigned = nil, nil
 	return nil
 }
 
@@ -71,6 +71,7 @@ func (h handler) ConsumeClaim(s sarama.ConsumerGroupSession, from sarama.Consume
 	}
 	h.mu.Lock()
 	h.claims[c.Partition] = c
+	h.check(c) // it may have been revoked while it began
 	h.mu.Unlock()
 	defer func() {
 		h.line.leave(c)

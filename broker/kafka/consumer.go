@@ -53,9 +53,11 @@ type Consumer struct {
 	side    sarama.Client
 	session sarama.ConsumerGroupSession
 	claims  map[broker.Partition]*claim
-	eager   bool // some members of the group do not know cooperative rebalances
-	trouble trouble
-	tasks   sync.WaitGroup // questions that outlive those who asked
+	// assigned is what the cooperative strategy told last; nil if it has not.
+	assigned map[string][]int32
+	eager    bool // some members of the group do not know cooperative rebalances
+	trouble  trouble
+	tasks    sync.WaitGroup // questions that outlive those who asked
 }
 
 var _ broker.Consumer = (*Consumer)(nil)

@@ -140,11 +140,17 @@ func (o observed) OnAssignment(a *sarama.ConsumerGroupMemberAssignment, generati
 func (c *Consumer) revoke(assigned map[string][]int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for p, cl := range c.claims {
-		if !cl.lost && !slices.Contains(assigned[p.Topic], p.ID) {
-			cl.lost = true
-			close(cl.revoked)
-		}
+	c.assigned = assigned
+	for _, cl := range c.claims {
+		c.check(cl)
+	}
+}
+
+// check ends a claim that is not among those assigned, as far as that was told.
+func (c *Consumer) check(cl *claim) {
+	if c.assigned != nil && !cl.lost && !slices.Contains(c.assigned[cl.Topic], cl.ID) {
+		cl.lost = true
+		close(cl.revoked)
 	}
 }
 

@@ -46,6 +46,8 @@ func TestRealKafka(t *testing.T) { //nolint:tparallel // its tests break the bro
 	t.Run("KeepsThePromisesOfAPublisher", r.keepsThePromises)
 	t.Run("TopicWithASmallLimit", r.topicWithASmallLimit)
 	t.Run("KeepsThePromisesOfAConsumer", r.keepsThePromisesOfAConsumer)
+	t.Run("ConsumerOfAFrozenBroker", r.consumerOfAFrozenBroker)
+	t.Run("ConsumersOfAKilledBroker", r.consumersOfAKilledBroker)
 	t.Run("SASL", r.sasl)
 	t.Run("TLS", func(t *testing.T) { r.tls(t, certificate) })
 	t.Run("CutAtRandom", r.cutAtRandom)
