@@ -1,6 +1,7 @@
-// Package broker is what omnibox asks of a message broker: a record, a
-// publisher with its promises, and the converters from events to records.
-// Adapters are in folders beside it; each passes the suite in brokertest.
+// Package broker is what omnibox asks of a message broker: a publisher of
+// records and a consumer of messages with their promises, the converters from
+// events to records, and the reader from messages to events. Adapters are in
+// folders beside it; each passes the suites in brokertest.
 package broker
 
 import "context"

@@ -117,17 +117,17 @@ func (r *Reader) Read(m Message) *omnibox.Event {
 func (r *Reader) fill(e *omnibox.Event, m Message) error {
 	h := gather(m.Headers)
 	e.Headers = h.rest
-	e.SchemaVersion, e.TraceID = h.known[schemaVersion], h.known[traceID]
-	e.CorrelationID, e.CausationID = h.known[correlationID], h.known[causationID]
-	e.Type, e.Origin.Source = h.known[eventType], cmp.Or(h.known[source], h.known[sourceService], m.Topic)
+	e.SchemaVersion, e.TraceID = h.schemaVersion.value, h.traceID.value
+	e.CorrelationID, e.CausationID = h.correlationID.value, h.causationID.value
+	e.Type, e.Origin.Source = h.eventType.value, cmp.Or(h.source.value, h.sourceService.value, m.Topic)
 	if err := h.blank(); err != nil {
 		return err
 	}
-	body, err := content(e, h, m.Value)
+	body, err := content(e, &h, m.Value)
 	if err != nil {
 		return err
 	}
-	if err := r.identify(e, h, m, body); err != nil {
+	if err := r.identify(e, &h, m, body); err != nil {
 		return err
 	}
 	if e.Type == "" {
@@ -139,15 +139,15 @@ func (r *Reader) fill(e *omnibox.Event, m Message) error {
 		}
 		e.Type = m.Topic
 	}
-	if h.has[contentTypeHeader] && r.conf.Envelope == EnvelopeAuto {
+	if h.contentType.set && r.conf.Envelope == EnvelopeAuto {
 		return nil
 	}
 	return r.unwrap(e, body)
 }
 
 // identify sets the message's id.
-func (r *Reader) identify(e *omnibox.Event, h headerSet, m Message, body []byte) error {
-	id := cmp.Or(h.known[messageID], h.known[eventID])
+func (r *Reader) identify(e *omnibox.Event, h *headerSet, m Message, body []byte) error {
+	id := cmp.Or(h.messageID.value, h.eventID.value)
 	if id == "" && r.conf.IDHeader != "" {
 		id = h.value(r.conf.IDHeader)
 	}

@@ -16,12 +16,12 @@ const jsonType = "application/json"
 
 // content sets Payload or Body, and gives the JSON object that the value is, nil
 // if it is none.
-func content(e *omnibox.Event, h headerSet, value []byte) ([]byte, error) {
+func content(e *omnibox.Event, h *headerSet, value []byte) ([]byte, error) {
 	if value == nil {
 		return nil, errors.New("value is null: a tombstone, which has nothing to handle")
 	}
-	if t, ok := h.known[contentTypeHeader]; ok && !isJSON(t) {
-		e.Body, e.ContentType = value, t
+	if t := h.contentType; t.set && !isJSON(t.value) {
+		e.Body, e.ContentType = value, t.value
 		return nil, nil
 	}
 	if len(value) == 0 {
@@ -101,12 +101,15 @@ func (r *Reader) unwrap(e *omnibox.Event, body []byte) error {
 // openEnvelope looks at the members of a body; if it is to be ours, no further
 // than to the first that is not.
 func openEnvelope(body []byte, ours bool) envelope {
-	env := envelope{fields: make(map[string][]byte)}
+	var env envelope
 	for key, value := range members(body) {
 		switch key {
 		case "payload":
 			env.payload = value
 		case schemaVersion, eventType, "aggregate_type", "aggregate_id", "timestamp", traceID, correlationID, causationID:
+			if env.fields == nil {
+				env.fields = make(map[string][]byte)
+			}
 			env.fields[key] = value
 		default:
 			env.others = true

@@ -2,8 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -23,55 +21,84 @@ const (
 
 // headerSet is the headers of a message, sorted by what they are for.
 type headerSet struct {
-	known map[string]string // by the names above
-	has   map[string]bool
-	rest  map[string]string
+	messageID, eventID, eventType, source, sourceService known
+	schemaVersion, traceID, correlationID, causationID   known
+	contentType                                          known
+
+	rest map[string]string
+}
+
+// known is a header with a meaning.
+type known struct {
+	value string
+	set   bool
 }
 
 // gather sorts headers. The last one of a name counts; one without a value is
 // none.
 func gather(headers []Header) headerSet {
-	h := headerSet{known: make(map[string]string, len(headers)), has: make(map[string]bool)}
+	var h headerSet
 	for _, header := range headers {
 		if header.Value == nil {
 			continue
 		}
-		key := header.Key
-		switch key {
-		case messageID, eventID, eventType, source, sourceService, schemaVersion, traceID, correlationID, causationID:
-		default:
-			if strings.EqualFold(key, contentTypeHeader) {
-				key = contentTypeHeader
-				break
-			}
-			if h.rest == nil {
-				h.rest = make(map[string]string, len(headers))
-			}
-			h.rest[key] = string(header.Value)
+		if k := h.known(header.Key); k != nil {
+			*k = known{string(header.Value), true}
 			continue
 		}
-		h.known[key], h.has[key] = string(header.Value), true
+		h.keep(header.Key, string(header.Value), len(headers))
 	}
-	h.keep(eventID, messageID)
-	h.keep(sourceService, source)
+	// One that another one has taken the field of is among the rest.
+	if h.messageID.set && h.eventID.set {
+		h.keep(eventID, h.eventID.value, 1)
+	}
+	if h.source.set && h.sourceService.set {
+		h.keep(sourceService, h.sourceService.value, 1)
+	}
 	return h
 }
 
-// keep leaves a header among the rest if another one took its field.
-func (h *headerSet) keep(key, other string) {
-	if !h.has[key] || !h.has[other] {
-		return
-	}
+func (h *headerSet) keep(key, value string, size int) {
 	if h.rest == nil {
-		h.rest = make(map[string]string)
+		h.rest = make(map[string]string, size)
 	}
-	h.rest[key] = h.known[key]
+	h.rest[key] = value
+}
+
+// known is where a header with a meaning goes; nil for any other.
+func (h *headerSet) known(key string) *known {
+	switch key {
+	case messageID:
+		return &h.messageID
+	case eventID:
+		return &h.eventID
+	case eventType:
+		return &h.eventType
+	case source:
+		return &h.source
+	case sourceService:
+		return &h.sourceService
+	case schemaVersion:
+		return &h.schemaVersion
+	case traceID:
+		return &h.traceID
+	case correlationID:
+		return &h.correlationID
+	case causationID:
+		return &h.causationID
+	}
+	if strings.EqualFold(key, contentTypeHeader) {
+		return &h.contentType
+	}
+	return nil
 }
 
 // blank finds a header that should say something and does not.
 func (h *headerSet) blank() error {
-	for _, key := range slices.Sorted(maps.Keys(h.known)) {
-		if strings.TrimSpace(h.known[key]) == "" {
+	for _, key := range [...]string{
+		messageID, eventID, eventType, source, sourceService, schemaVersion, traceID, correlationID, causationID, contentTypeHeader,
+	} {
+		if k := h.known(key); k.set && strings.TrimSpace(k.value) == "" {
 			return fmt.Errorf("header %s is blank", key)
 		}
 	}
@@ -80,8 +107,8 @@ func (h *headerSet) blank() error {
 
 // value of any header.
 func (h *headerSet) value(key string) string {
-	if h.has[key] {
-		return h.known[key]
+	if k := h.known(key); k != nil {
+		return k.value
 	}
 	return h.rest[key]
 }

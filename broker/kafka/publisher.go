@@ -1,9 +1,10 @@
-// Package kafka publishes to Kafka, by way of sarama's connections and
-// protocol, but not of its producers: those send one call as several requests,
-// let later records pass a failed one, and give every record of a refused
-// batch the same error.
+// Package kafka publishes to Kafka and consumes from it; Consumer says how the
+// latter works. It publishes by way of sarama's connections and protocol, but
+// not of its producers: those send one call as several requests, let later
+// records pass a failed one, and give every record of a refused batch the same
+// error.
 //
-// # How it works
+// # How publishing works
 //
 // Every partition has a line of records and at most one batch in flight. A
 // leader has one request in flight, with a batch of each of its partitions;
