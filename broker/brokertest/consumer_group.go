@@ -50,45 +50,74 @@ func sharesPartitions(t *testing.T, f ConsumerFeatures) {
 }
 
 func givesUpNothingThatIsInHand(t *testing.T, f ConsumerFeatures) {
-	f.Append(t, numbered(f.Topic, 0, 3)...)
 	var mu sync.Mutex
-	committed := make(map[broker.Partition]bool)
-	early := false
+	inHand := make(map[broker.Partition]int64) // of the first member: what it is about to commit
+	held, early := false, false
+	sent := 0
+	more := func() {
+		f.Append(t, numbered(f.Topic, sent, sent+3)...)
+		sent += 3
+	}
+	next, hold, joined := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	var second *member
-	joined := make(chan struct{})
 	first := f.start(t, f.subscription(), func(ctx context.Context, m *member, poll []broker.Message) error {
+		switch {
+		case held:
+		case len(last(poll)) < 3: // wait for a poll of all partitions
+			select {
+			case <-next:
+			case <-ctx.Done():
+			}
+		default:
+			held = true
+			mu.Lock()
+			for _, g := range poll {
+				if _, ok := inHand[partitionOf(g)]; !ok {
+					inHand[partitionOf(g)] = g.Offset
+				}
+			}
+			mu.Unlock()
+			close(hold)
+			<-joined
+			for end := time.Now().Add(10 * short); time.Now().Before(end) && len(second.all()) == 0; {
+				time.Sleep(time.Millisecond)
+			}
+			mu.Lock()
+			clear(inHand)
+			mu.Unlock()
+		}
+		return commitAll(ctx, m, poll)
+	})
+	eventually(t, func() bool {
+		more()
 		select {
-		case <-joined:
-		case <-ctx.Done():
-			return nil
+		case next <- struct{}{}:
+		default:
 		}
-		for end := time.Now().Add(5 * short); time.Now().Before(end) && len(second.all()) == 0; {
-			time.Sleep(time.Millisecond)
+		select {
+		case <-hold:
+			return true
+		default:
+			return false
 		}
+	}, func() string { return "no poll has all partitions" })
+	second = f.start(t, f.subscription(), func(ctx context.Context, m *member, poll []broker.Message) error {
 		mu.Lock()
-		for p := range last(poll) {
-			committed[p] = true
+		for _, g := range poll {
+			from, ok := inHand[partitionOf(g)]
+			early = early || ok && g.Offset >= from
 		}
 		mu.Unlock()
 		return commitAll(ctx, m, poll)
 	})
-	first.waitFor(t, 1)
-	second = f.start(t, f.subscription(), func(ctx context.Context, m *member, poll []broker.Message) error {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, g := range poll {
-			early = early || !committed[partitionOf(g)] && g.Offset == 0 && g.Partition == first.all()[0].Partition
-		}
-		return commitAll(ctx, m, poll)
-	})
 	close(joined)
 	eventually(t, func() bool { return len(second.Status().Assigned) > 0 }, func() string { return fmt.Sprint(second.Status()) })
-	f.Append(t, numbered(f.Topic, 3, 30)...)
-	eventually(t, func() bool { return len(first.all())+len(second.all()) >= 30 }, func() string { return "messages are missing" })
+	more()
+	eventually(t, func() bool { return len(first.all())+len(second.all()) >= sent }, func() string { return "messages are missing" })
 	require.NoError(t, first.stop())
 	require.NoError(t, second.stop())
 	require.False(t, early, "a message was handed out that another member had in hand")
-	require.Equal(t, 30, len(first.all())+len(second.all()), "a message came twice")
+	require.Len(t, append(first.all(), second.all()...), sent, "a message came twice")
 }
 
 func dropsCommitsOfWhatIsNotIts(t *testing.T, f ConsumerFeatures) {
