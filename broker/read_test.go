@@ -238,6 +238,16 @@ func requireKept(t require.TestingT, m broker.Message, e *omnibox.Event) {
 	}
 }
 
+func TestReadLeavesOutHeadersWithoutAValue(t *testing.T) {
+	t.Parallel()
+	m := incoming(`{"a":1}`, "event_id=e", "x=1")
+	m.Headers = append(m.Headers, broker.Header{Key: "event_id"}, broker.Header{Key: "x"}, broker.Header{Key: "y"}, broker.Header{Key: ""})
+	e := reader(t, broker.ReaderConfig{}).Read(m)
+	require.Empty(t, e.Origin.Unreadable)
+	require.Equal(t, "e", e.Origin.MessageID)
+	require.Equal(t, map[string]string{"x": "1"}, e.Headers)
+}
+
 func TestReadOrdersByTheKey(t *testing.T) {
 	t.Parallel()
 	const sum = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
