@@ -91,6 +91,9 @@ type Applier struct {
 // NewApplier makes an applier. The error names every mistake in the config.
 func NewApplier(f Finder, c Completer, cfg Config) (*Applier, error) {
 	var mistakes []error
+	if f == nil || c == nil {
+		mistakes = append(mistakes, errors.New("they need something that finds them, such as Routes, and a table that completes messages, such as a store"))
+	}
 	if cfg.Concurrency < 0 {
 		mistakes = append(mistakes, fmt.Errorf("concurrency is %d, must be at least 1", cfg.Concurrency))
 	}

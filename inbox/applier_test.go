@@ -164,6 +164,12 @@ func TestSlowHandlersAreLeftForAnotherCall(t *testing.T) {
 		require.Equal(t, 5, decided())
 		took = 20 * time.Second
 		require.Equal(t, 1, decided())
+		// the second of two waits for longer than it may begin runs
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { require.Equal(t, 1, decided()) })
+		}
+		wg.Wait()
 	})
 }
 
@@ -392,7 +398,8 @@ func TestConfigsThatAreWrong(t *testing.T) {
 		Concurrency: -1, Timeout: -1, Batch: -1,
 		Classes: map[string]omnibox.Class{"23505": "fatal", "2": omnibox.ClassPermanent, "40": omnibox.ClassCancelled, "22": omnibox.ClassTransient},
 	})
-	require.EqualError(t, err, `handlers of an inbox: concurrency is -1, must be at least 1
+	require.EqualError(t, err, `handlers of an inbox: they need something that finds them, such as Routes, and a table that completes messages, such as a store
+concurrency is -1, must be at least 1
 timeout is -1ns, must be above 0
 batch is -1, must be at least 1
 classes: "2" is no SQLSTATE: write a code such as "23505", or the two characters that begin many, such as "23"
@@ -402,10 +409,10 @@ classes: SQLSTATE 40 cannot be "cancelled": write unreachable, transient or perm
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	a, err := inbox.NewApplier(nil, nil, inbox.Config{})
+	a, err := inbox.NewApplier(inbox.SQL("select $1"), noTx{}, inbox.Config{})
 	require.NoError(t, err)
 	require.NoError(t, a.Probe(t.Context()))
-	a, err = inbox.NewApplier(nil, nil, inbox.Config{Probe: func(context.Context) error { return errBad }})
+	a, err = inbox.NewApplier(inbox.SQL("select $1"), noTx{}, inbox.Config{Probe: func(context.Context) error { return errBad }})
 	require.NoError(t, err)
 	require.Equal(t, errBad, a.Probe(t.Context()))
 }

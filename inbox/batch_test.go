@@ -54,6 +54,20 @@ func TestManyMessagesInOneTransaction(t *testing.T) {
 	require.NotContains(t, b.done(t, events), false)
 }
 
+// Messages of other handlers in between cost a batch, but only for their key.
+func TestBatchesBetweenOtherMessages(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	sizes := b.batches(succeed)
+	inbox.HandleTx(b.router, "orders", "order.paid", "1", write)
+	events := b.land(t, 5, "a", "b")
+	events[4].Type = "order.paid" // a3
+	require.Equal(t, make([]error, 10), b.handle(t, events))
+	require.Equal(t, []int{7, 2}, sizes(), "a1, a2 and all of b; a4 and a5")
+	require.Equal(t, upTo(5), b.effects(t, "a"))
+	require.Equal(t, upTo(5), b.effects(t, "b"))
+}
+
 // A message that fails, whatever way, fails alone, and those behind it wait.
 func TestABadMessageOfABatchFailsAlone(t *testing.T) {
 	t.Parallel()

@@ -15,4 +15,11 @@
 // What a handler returns says what becomes of the message: nil completes it;
 // omnibox.Skip, Stale, omnibox.RetryAt and omnibox.Permanent say otherwise; any
 // other error is a failure, after which it is tried again.
+//
+// An Applier is the end of a pipeline: it gives messages to their handlers, those
+// of a key one after the other. With HandleTx, HandleBatch and SQL, what a handler
+// does and that the message is completed are one transaction. So each message has
+// its effect in that database exactly once, whatever fails and whoever else has the
+// message by then; a handler may run more often, and what it does elsewhere happens
+// as often as it runs.
 package inbox

@@ -48,7 +48,7 @@ func (a *Applier) complete(ctx context.Context, c classes, items []item, run fun
 	ran, failed := false, error(nil)
 	err := a.completer.Complete(txCtx, events, func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error {
 		ran = true
-		failed = c.classify(a.inTx(ctx, tx, func(ctx context.Context, tx pgx.Tx) error { return run(ctx, tx, events) }))
+		failed = c.classifyIn(tx, a.bounded(ctx, tx, func(ctx context.Context, tx pgx.Tx) error { return run(ctx, tx, events) }))
 		return failed
 	})
 	late := ctx.Err() == nil && txCtx.Err() != nil
@@ -67,17 +67,6 @@ func (a *Applier) complete(ctx context.Context, c classes, items []item, run fun
 		return omnibox.Transient(fmt.Errorf("the handler went on after an error in its transaction: %w", err))
 	}
 	return c.classifyOwn(err, ran)
-}
-
-// inTx is bounded for a handler in a transaction. When the connection is gone
-// under it, that is not the handler's failure, unless it has ended its calls to
-// the database itself.
-func (a *Applier) inTx(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error) error {
-	err := a.bounded(ctx, tx, run)
-	if err == nil || tx == nil || marked(err) || isTimeout(err) || !tx.Conn().IsClosed() {
-		return err
-	}
-	return omnibox.Unreachable(err)
 }
 
 // bounded calls the user's code, and waits for it no longer than it may take, or
@@ -102,7 +91,7 @@ func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Conte
 	}
 	returned, err := within(grace, done)
 	if !returned && its != nil {
-		its.shut(ctx, its.Tx.Conn().PgConn())
+		its.shut(its.Tx.Conn().PgConn())
 		returned, err = within(grace, done) // what waited for the database returns now
 		if returned && err == nil {
 			err = timedOut // its transaction is gone

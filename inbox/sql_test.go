@@ -228,6 +228,35 @@ func TestADatabaseThatIsDown(t *testing.T) {
 	require.Equal(t, omnibox.ClassUnreachable, omnibox.ClassOf(b.handle(t, events)[0]))
 }
 
+// Nor is a connection that breaks under its handler, but one that the server ends
+// because the handler is slow is the handler's.
+//
+// trap: 13
+func TestAConnectionThatBreaks(t *testing.T) {
+	t.Parallel()
+	for class, end := range map[omnibox.Class]func(ctx context.Context, tx pgx.Tx) error{
+		omnibox.ClassUnreachable: func(_ context.Context, tx pgx.Tx) error { return tx.Conn().PgConn().Conn().Close() },
+		omnibox.ClassTransient: func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "set idle_in_transaction_session_timeout = 1")
+			require.NoError(t, err)
+			return tx.Conn().PgConn().WaitForNotification(ctx)
+		},
+	} {
+		b := newBed(t)
+		b.on(func(ctx context.Context, tx pgx.Tx, _ inbox.Message[placed]) error {
+			if err := end(ctx, tx); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "select 1")
+			return err
+		})
+		events := b.land(t, 1, "a")
+		err := b.handle(t, events)[0]
+		require.Equal(t, class, omnibox.ClassOf(err), err)
+		b.free(t, events[0])
+	}
+}
+
 // A handler that ends its own call to the database breaks its connection, and is
 // to blame for it.
 func TestAHandlerWithATimeoutOfItsOwn(t *testing.T) {

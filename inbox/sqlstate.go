@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/omnibox-go/omnibox"
@@ -28,10 +29,11 @@ var codeClasses = classes{
 	"57P01": omnibox.ClassUnreachable, // shutting down
 	"57P02": omnibox.ClassUnreachable, // crashed
 	"57P03": omnibox.ClassUnreachable, // starting up
-	"57P05": omnibox.ClassUnreachable, // idle for too long
 	"40001": omnibox.ClassTransient,   // cannot be serialized
 	"40P01": omnibox.ClassTransient,   // deadlock
 	"55P03": omnibox.ClassTransient,   // waited too long for a lock
+	"25P03": omnibox.ClassTransient,   // idle for too long, so the handler was slow
+	"25P04": omnibox.ClassTransient,   // in the transaction for too long
 }
 
 // sqlClasses are those that a handler of SQL has besides.
@@ -88,6 +90,17 @@ func (c classes) classify(err error) error {
 		}
 	}
 	return tell(err)
+}
+
+// classifyIn is classify for a handler in a transaction. When the connection is gone
+// under it, that is not the handler's failure, unless the server says that it is, or
+// it has ended a call to the database itself.
+func (c classes) classifyIn(tx pgx.Tx, err error) error {
+	classed := c.classify(err)
+	if err == nil || tx == nil || marked(classed) || isTimeout(err) || !tx.Conn().IsClosed() {
+		return classed
+	}
+	return omnibox.Unreachable(classed)
 }
 
 // classifyOwn is classify for an error of the transaction rather than the handler:

@@ -42,22 +42,18 @@ func (g *gate) enter() error {
 
 func (g *gate) leave() { <-g.turn }
 
-// shut ends the calls to the database of a handler that does not return, for ever.
-// A statement under way is cancelled, since the server would go on with it, and
-// keep its locks, though the connection is closed:
+// shut ends the calls to the database of a handler that does not return, for ever:
 //
 //  1. the handler sleeps, in Go or in the database, and its rows are locked
 //  2. the connection is closed under it; the server ends the transaction, and frees
-//     the rows
+//     the rows. It would go on with a statement under way, and keep its locks, so
+//     pgx cancels that when it finds the connection closed
 //  3. the caller rolls back, which fails, and gives the connection to the pool,
 //     which throws it away
 //  4. the handler wakes, and what it sends reaches nobody
-func (g *gate) shut(ctx context.Context, conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
+func (g *gate) shut(conn *pgconn.PgConn) {
 	g.over.Store(true)
-	_ = conn.CancelRequest(ctx) // the server may be gone
-	_ = conn.Conn().Close()     // may be closed already, by the end of the handler's context
+	_ = conn.Conn().Close() // may be closed already, by the end of the handler's context
 	wait := time.NewTimer(grace)
 	defer wait.Stop()
 	select {
