@@ -291,25 +291,26 @@ func (c *call) together(ctx context.Context, b *batch, items []item) {
 // that cannot be read are decided, and what is behind them.
 func (c *call) apply(ctx context.Context, b *batch, items []item) (given []item, err error) {
 	for range 1 + atOnce {
-		messages := make(map[*omnibox.Event]any, len(items))
-		given = given[:0:0]
-		for _, it := range c.live(items) {
-			if it.key.failed {
-				c.spare(it)
-				continue
-			}
-			found, err := c.find(ctx, it)
-			if err != nil {
-				c.decide(it, err)
-				continue
-			}
-			given, messages[it.e] = append(given, it), found.message
+		var found []finding
+		if found, err = c.findAll(ctx, items); err != nil {
+			return items, err
 		}
-		items = given
-		if len(given) == 0 {
+		messages := make(map[*omnibox.Event]any, len(items))
+		given = make([]item, 0, len(items))
+		for i, it := range items {
+			switch {
+			case it.key.failed:
+				c.spare(it)
+			case found[i].err != nil:
+				c.decide(it, found[i].err)
+			default:
+				given, messages[it.e] = append(given, it), found[i].call.message
+			}
+		}
+		if items = given; len(items) == 0 {
 			return nil, nil
 		}
-		err = c.complete(ctx, c.code, given, func(ctx context.Context, tx pgx.Tx, live []*omnibox.Event) error {
+		err = c.complete(ctx, c.code, items, func(ctx context.Context, tx pgx.Tx, live []*omnibox.Event) error {
 			all := make([]any, 0, len(live))
 			for _, e := range live {
 				all = append(all, messages[e])
@@ -317,10 +318,10 @@ func (c *call) apply(ctx context.Context, b *batch, items []item) (given []item,
 			return b.run(ctx, tx, all)
 		})
 		if !isConflict(err) {
-			break
+			return items, err
 		}
 	}
-	return given, err
+	return items, err
 }
 
 // live are those of items whose key has not failed; the others are spared.

@@ -130,6 +130,20 @@ func TestAnUnreadableMessageOfABatch(t *testing.T) {
 	require.Equal(t, upTo(3), b.effects(t, "b"))
 }
 
+// Nor does one over which an upcaster panics harm the others.
+func TestAPanicOverAMessageOfABatch(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.batches(succeed)
+	inbox.Upcast(b.router, "order.placed", "0", "1", func(placed) (placed, error) { panic(errBad) })
+	events := b.land(t, 2, "a", "b")
+	events[0].SchemaVersion = "0"
+	errs := b.handle(t, events)
+	require.EqualError(t, errs[0], "handler panicked with a *errors.errorString")
+	require.Equal(t, []error{errs[0], nil, omnibox.ErrNotSent, nil}, errs)
+	require.Equal(t, upTo(2), b.effects(t, "b"))
+}
+
 // When the database is gone, or the end has come, there is no point in trying one
 // by one.
 func TestABatchThatNobodyIsToBlameFor(t *testing.T) {

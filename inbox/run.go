@@ -33,6 +33,33 @@ func (a *Applier) find(ctx context.Context, it item) (Call, error) {
 	return <-found, nil
 }
 
+// finding is what Find gave.
+type finding struct {
+	call Call
+	err  error
+}
+
+// findAll gives the call of each item. All together may take as long as one, and
+// if they take longer, or one panics, there is an error for all.
+func (a *Applier) findAll(ctx context.Context, items []item) ([]finding, error) {
+	found := make(chan []finding, 1)
+	err := a.bounded(ctx, nil, func(context.Context, pgx.Tx) error {
+		all := make([]finding, len(items))
+		for i, it := range items {
+			if all[i].err = it.err; it.err == nil {
+				all[i].call, all[i].err = a.finder.Find(it.stored)
+			}
+			all[i].err = a.code.classify(readable(all[i].err))
+		}
+		found <- all
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-found, nil
+}
+
 // errDatabase ends a transaction that waits too long for the database.
 var errDatabase = fmt.Errorf("the database did not complete messages in time: %w", context.DeadlineExceeded)
 
@@ -148,12 +175,16 @@ func (a *Applier) try(ctx context.Context, tx pgx.Tx, run func(context.Context, 
 		}
 		done <- err
 	}()
-	failed := run(ctx, tx)
-	if failed != nil { // to read it may panic too, if it is a nil pointer
-		_ = failed.Error()
-		_ = omnibox.ClassOf(failed)
+	err = readable(run(ctx, tx))
+}
+
+// readable gives err, which it has read: that may panic, if it is a nil pointer.
+func readable(err error) error {
+	if err != nil {
+		_ = err.Error()
+		_ = omnibox.ClassOf(err)
 	}
-	err = failed
+	return err
 }
 
 // marked tells whether an error says itself what is to become of the message.

@@ -22,7 +22,7 @@ type Lane interface {
 	// allowed, and returns those with their new fences.
 	Assign(ctx context.Context, events []*omnibox.Event) ([]*omnibox.Event, error)
 	// Begin counts a delivery, makes the lease last its full length from now, and
-	// returns the event with the time by which sending must have stopped.
+	// returns the event with the time by which work on it must have stopped.
 	// ErrLeaseLost when the lease is another's, or has run out; ErrPaused while the
 	// pipeline or the key is paused.
 	Begin(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) (*omnibox.Event, time.Time, error)
