@@ -53,7 +53,33 @@ func (s *Store) ForeignOwners(ctx context.Context) ([]string, error) {
 	return owners, s.wrap("look for other relays", err)
 }
 
-// filterArgs adds the filter to args; an empty list is null and matches all.
+// ForeignGroups names other groups of consumers that have pending messages in the
+// inbox; at most ten, from a sample of each slot's oldest rows. With ClaimShard
+// there must be none: the leases of slots keep the others from their messages.
+func (s *Store) ForeignGroups(ctx context.Context) ([]string, error) {
+	if !s.isInbox() {
+		return nil, nil
+	}
+	var groups []string
+	err := s.query(ctx, s.db, "foreign_groups", s.ours(named{}), collectInto(&groups, pgx.RowTo[string]))
+	return groups, s.wrap("look for other groups", err)
+}
+
+// RefuseForeignGroups is an error if other groups have pending messages in the
+// inbox, and the claim is not one that can be shared. A start calls it.
+func (s *Store) RefuseForeignGroups(ctx context.Context) error {
+	if s.cfg.Claim == ClaimRow {
+		return nil
+	}
+	groups, err := s.ForeignGroups(ctx)
+	if err != nil || len(groups) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s has pending messages of another group, %q: give each group a table of its own, or set claim: row", s.table, groups[0])
+}
+
+// filterArgs adds the filter and the group to args; an empty list is null and
+// matches all.
 func (s *Store) filterArgs(args named) named {
 	list := func(values []string) []string {
 		if len(values) == 0 {
@@ -64,7 +90,7 @@ func (s *Store) filterArgs(args named) named {
 	args["topics"] = list(s.cfg.Filter.Topics)
 	args["types"] = list(s.cfg.Filter.Types)
 	args["aggregate_types"] = list(s.cfg.Filter.AggregateTypes)
-	return args
+	return s.ours(args)
 }
 
 // deadline of a lease asked for at the time asked.

@@ -163,10 +163,10 @@ func (c *rowClaim) lease(ctx context.Context, tx pgx.Tx, events []omnibox.Event)
 		return nil, nil
 	}
 	o := refsOf(events)
-	rows, err := tx.Query(ctx, c.sql["lease_rows"], named{
+	rows, err := tx.Query(ctx, c.sql["lease_rows"], c.ours(named{
 		"ids": o.ids.literal(), "created_ats": o.createdAts, "topics": o.topics, "keys": o.keys, "seqs": o.seqs,
 		"hand": c.inHand().ids.literal(), "ordered": c.ordered(), "skip": c.cfg.BehindFailure == "skip", "owner": c.cfg.Owner, "lease": c.cfg.Lease.Microseconds(),
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -38,11 +40,16 @@ type system struct {
 	*bed
 	worker *pgxpool.Pool
 	claim  string
+	group  string // of an inbox
 }
 
 func newSystem(t testing.TB, claim string, mode pgx.QueryExecMode) *system {
 	t.Helper()
-	b := newBed(t)
+	return systemOn(t, newBed(t), claim, mode)
+}
+
+func systemOn(t testing.TB, b *bed, claim string, mode pgx.QueryExecMode) *system {
+	t.Helper()
 	cfg := b.db.Config()
 	cfg.ConnConfig.DefaultQueryExecMode = mode
 	worker, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -53,7 +60,12 @@ func newSystem(t testing.TB, claim string, mode pgx.QueryExecMode) *system {
 
 func (s *system) Open(t testing.TB, cfg store.Config) storetest.Store {
 	t.Helper()
-	cfg.Claim = s.claim
+	return s.open(t, cfg)
+}
+
+func (s *system) open(t testing.TB, cfg store.Config) *store.Store {
+	t.Helper()
+	cfg.Claim, cfg.Group = s.claim, cmp.Or(cfg.Group, s.group)
 	out, err := store.Open(t.Context(), s.worker, cfg)
 	require.NoError(t, err)
 	return out
@@ -70,9 +82,15 @@ func (s *system) Lane(t testing.TB, from storetest.Store, cfg store.LaneConfig) 
 // admin is the store through which a person acts.
 func (s *system) admin(t testing.TB) *store.Store {
 	t.Helper()
-	out, err := store.Open(t.Context(), s.worker, store.Config{Owner: "admin", Claim: s.claim})
-	require.NoError(t, err)
-	return out
+	return s.open(t, store.Config{Owner: "admin"})
+}
+
+// table is that of events.
+func (s *system) table() string {
+	if s.group != "" {
+		return "inbox_events"
+	}
+	return "outbox_events"
 }
 
 func (s *system) ClaimsRows() bool { return s.claim == store.ClaimRow }
@@ -82,6 +100,9 @@ func (s *system) Begin(t testing.TB) storetest.Tx {
 	tx, err := s.db.Begin(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // a failed test leaves it open, and its pool would not close
+	if s.group != "" {
+		return otherLander{tx, s.group}
+	}
 	return producer{tx}
 }
 
@@ -106,12 +127,14 @@ func (p producer) Commit(t testing.TB) {
 func (s *system) Expire(t testing.TB) {
 	t.Helper()
 	s.exec(t, "update omnibox.slots set lease_until = '-infinity'")
-	s.exec(t, "update outbox_events set lease_until = now() - interval '1 second' where lease_until is not null")
+	// a row that somebody works on has its lease still
+	s.exec(t, fmt.Sprintf(`update %s set lease_until = now() - interval '1 second'
+		where id in (select id from %[1]s where lease_until is not null for update skip locked)`, s.table()))
 }
 
 func (s *system) Elapse(t testing.TB, d time.Duration) {
 	t.Helper()
-	s.exec(t, `update outbox_events set created_at = created_at - $1::interval, scheduled_at = scheduled_at - $1::interval,
+	s.exec(t, `update `+s.table()+` set created_at = created_at - $1::interval, scheduled_at = scheduled_at - $1::interval,
 		lease_until = case when locked_by = 'backoff' then lease_until - $1::interval else lease_until end`, d)
 	s.exec(t, `update omnibox.holds set event_created_at = event_created_at - $1::interval`, d)
 	s.exec(t, `update omnibox.dead_letters set event_created_at = event_created_at - $1::interval, parked_until = parked_until - $1::interval`, d)
@@ -123,7 +146,7 @@ func (s *system) Row(t testing.TB, id uuid.UUID) (storetest.Row, bool) {
 	var r storetest.Row
 	var until *time.Time
 	err := s.db.QueryRow(t.Context(), `select status, attempts_made, max_attempts, fetches, coalesce(last_error, ''),
-		coalesce(error_class, ''), scheduled_at, lease_until from outbox_events where id = $1`, [16]byte(id)).
+		coalesce(error_class, ''), scheduled_at, lease_until from `+s.table()+` where id = $1`, [16]byte(id)).
 		Scan(&r.Status, &r.Attempts, &r.MaxAttempts, &r.Fetches, &r.LastError, &r.Class, &r.ScheduledAt, &until)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, false
@@ -171,6 +194,13 @@ func (s *system) FreeKey(t testing.TB, key omnibox.OrderKey) {
 	t.Helper()
 	_, err := s.admin(t).ResumeKey(t.Context(), key)
 	require.NoError(t, err)
+}
+
+func (s *system) Discard(t testing.TB, id uuid.UUID) {
+	t.Helper()
+	r, err := s.admin(t).Discard(t.Context(), store.DiscardParams{By: "test", IDs: []store.DeadID{{Event: id}}})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Discarded)
 }
 
 func (s *system) Replay(t testing.TB, id uuid.UUID) {

@@ -209,6 +209,17 @@ type Row struct {
 	// Payload or Body is there only when asked for.
 	Payload *json.RawMessage
 	Body    []byte
+	// What follows is that of a message of an inbox; zero in an outbox.
+
+	// MessageID and ConsumerGroup are what deduplicates.
+	MessageID     string
+	Source        string
+	ConsumerGroup string
+	// Partition and Offset are nil of a message that another program has landed.
+	Partition *int
+	Offset    *int64
+	// RawHeaders are there of a message that could not be read.
+	RawHeaders *json.RawMessage
 }
 
 // ShowDeadParams say which event to show.
@@ -242,7 +253,7 @@ func (s *Store) ShowDead(ctx context.Context, p ShowDeadParams) (ShowDeadResult,
 		event = letters[0].EventID
 	}
 	rows, _ = s.db.Query(ctx, s.sql["dead_row"], named{"event": event, "payload": p.Payload})
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Row])
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByNameLax[Row])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows) && len(letters) == 0:
 		return out, fmt.Errorf("show %s: %w", p.ID, ErrNoDeadLetter)

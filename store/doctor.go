@@ -54,10 +54,14 @@ func (s *Store) Doctor(ctx context.Context) ([]Check, error) {
 		{"slots", s.checkSlots},
 		{"settings", s.checkSettings},
 		{"other relays", s.checkRelays},
+		{"other groups", s.checkGroups},
 		{"old transactions", s.checkXmin},
 		{"vacuum", s.checkVacuum},
 		{"indexes", s.checkIndexes},
 	} {
+		if check.name == "other groups" && !s.isInbox() {
+			continue
+		}
 		c, err := check.look(ctx)
 		if err != nil {
 			return all, fmt.Errorf("check %s of %s: %w", check.name, s.table, hint(err))
@@ -96,13 +100,20 @@ var columns = strings.Fields(`id topic partition_key aggregate_type aggregate_id
 	completed_at locked_at locked_by created_at updated_at seq lease_token lease_until held fetches body content_type
 	error_class replays`)
 
+// inboxColumns are those of an inbox besides.
+var inboxColumns = strings.Fields(`message_id consumer_group source partition offset raw_key occurred_at raw_headers`)
+
 func (s *Store) checkColumns(ctx context.Context) (Check, error) {
 	rows, _ := s.db.Query(ctx, s.sql["doctor_columns"], s.quotedArg())
 	have, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return Check{}, err
 	}
-	missing := slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return slices.Contains(have, c) })
+	needs := slices.Clone(columns)
+	if s.isInbox() {
+		needs = append(needs, inboxColumns...)
+	}
+	missing := slices.DeleteFunc(needs, func(c string) bool { return slices.Contains(have, c) })
 	if len(missing) > 0 {
 		return Check{State: HealthFail, Found: s.table + " lacks " + strings.Join(missing, ", "), Mend: "omnibox migrate up"}, nil
 	}
@@ -119,11 +130,21 @@ var grants = map[string][]string{
 	"omnibox.dead_letters": {"select", "insert", "update"},
 }
 
+// inboxGrants are those of an inbox besides.
+var inboxGrants = map[string][]string{
+	"omnibox.inbox_keys": {"select", "insert"},
+	"omnibox.consumers":  {"select", "insert", "update", "delete"},
+}
+
 func (s *Store) checkGrants(ctx context.Context) (Check, error) {
 	needs := maps.Clone(grants)
 	needs[s.table] = []string{"select", "update"}
 	if s.cfg.OnComplete == "delete" {
 		needs[s.table] = append(needs[s.table], "delete")
+	}
+	if s.isInbox() {
+		needs[s.table] = append(needs[s.table], "insert")
+		maps.Copy(needs, inboxGrants)
 	}
 	var schemas, names, privileges []string
 	for object, all := range needs {

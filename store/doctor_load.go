@@ -26,6 +26,21 @@ func (s *Store) checkRelays(ctx context.Context) (Check, error) {
 	}, nil
 }
 
+func (s *Store) checkGroups(ctx context.Context) (Check, error) {
+	groups, err := s.ForeignGroups(ctx)
+	if err != nil {
+		return Check{}, err
+	}
+	if len(groups) == 0 {
+		return Check{State: HealthOK, Found: "none in sight"}, nil
+	}
+	found := "pending messages of " + strings.Join(groups, ", ")
+	if s.cfg.Claim == ClaimRow {
+		return Check{State: HealthOK, Found: found + "; claim: row shares the table with them"}, nil
+	}
+	return Check{State: HealthFail, Found: found, Mend: "give each group a table of its own, or set claim: row"}, nil
+}
+
 func (s *Store) checkXmin(ctx context.Context) (Check, error) {
 	rows, _ := s.db.Query(ctx, s.sql["doctor_xmin"])
 	var found, mend []string

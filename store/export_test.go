@@ -37,7 +37,7 @@ const FreeChunkForTest = freeChunk
 // CollectForTest reads rows as a fetch does; waits tells of each whether it is
 // passed over.
 func CollectForTest(rows pgx.Rows) (events []omnibox.Event, waits []bool, err error) {
-	p, err := collect(rows, 1)
+	p, err := new(Store).collect(rows, 1)
 	for _, r := range p.rows {
 		events, waits = append(events, r.Event), append(waits, r.state != rowTaken)
 	}

@@ -13,7 +13,7 @@ import (
 // read reads a page of what is due. It takes no lock.
 func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page, err error) {
 	err = s.query(ctx, db, "read_due", s.readArgs(from, n), func(rows pgx.Rows) (err error) {
-		p, err = collect(rows, n)
+		p, err = s.collect(rows, n)
 		return err
 	})
 	return p, err

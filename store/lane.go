@@ -42,7 +42,7 @@ func (s *Store) WithoutEscalation() *Store {
 
 // with is the store with another configuration.
 func (s *Store) with(change func(*Config)) *Store {
-	other := &Store{db: s.db, cfg: s.cfg, table: s.table, sql: s.sql}
+	other := &Store{db: s.db, cfg: s.cfg, table: s.table, partitioned: s.partitioned, sql: s.sql}
 	change(&other.cfg)
 	return other
 }
@@ -152,7 +152,7 @@ func (l *Lane) Begin(ctx context.Context, ref omnibox.Ref, fence omnibox.Fence) 
 	args["table"], args["pipeline"], args["lease"] = l.rows.table, l.rows.cfg.Pipeline, l.rows.cfg.Lease.Microseconds()
 	var p page
 	err := l.rows.query(ctx, l.rows.db, "begin", args, func(rows pgx.Rows) (err error) {
-		p, err = collect(rows, 1)
+		p, err = l.rows.collect(rows, 1)
 		return err
 	})
 	switch {

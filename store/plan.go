@@ -21,8 +21,13 @@ type batcher interface {
 // query runs a statement under byIndex, in the same round trip, and in one
 // transaction with it when db is the pool. read must read or close the rows.
 func (s *Store) query(ctx context.Context, db batcher, name string, args named, read func(pgx.Rows) error) error {
+	return s.queryUnder(ctx, db, byIndex, name, args, read)
+}
+
+// queryUnder is query under other settings, which last until the transaction ends.
+func (s *Store) queryUnder(ctx context.Context, db batcher, settings, name string, args named, read func(pgx.Rows) error) error {
 	var b pgx.Batch
-	b.Queue(byIndex)
+	b.Queue(settings)
 	b.Queue(s.sql[name], args)
 	results := db.SendBatch(ctx, &b)
 	err := func() error {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -42,18 +43,23 @@ type page struct {
 	cut    uint64 // slots of which something did not fit
 }
 
-// columns of read_due.sql: of the read, and of a row.
-const headColumns, rowColumns = 3, 24
+// columns of read_due.sql: of the read, of a row, and of where a message of an
+// inbox came from.
+const headColumns, rowColumns, originColumns = 3, 24, 7
 
 // collect reads a page. It scans by hand: reflection per row would cost as much
 // as the database.
-func collect(rows pgx.Rows, capacity int) (page, error) {
+func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 	defer rows.Close()
 	p := page{rows: make([]row, 0, capacity)}
 	var full, cut int64
+	columns := rowColumns
+	if s.isInbox() {
+		columns += originColumns
+	}
 	for rows.Next() {
 		if rows.RawValues()[headColumns] == nil { // no slot: nothing was found
-			if err := rows.Scan(append([]any{&p.paused, &full, &cut}, make([]any, rowColumns)...)...); err != nil {
+			if err := rows.Scan(append([]any{&p.paused, &full, &cut}, make([]any, columns)...)...); err != nil {
 				return page{}, err
 			}
 			continue
@@ -63,17 +69,25 @@ func collect(rows pgx.Rows, capacity int) (page, error) {
 		var flags int
 		var seq *int64
 		var payload, headers []byte
-		err := rows.Scan(&p.paused, &full, &cut, &r.Fence.Slot, &flags,
+		targets := append(make([]any, 0, headColumns+columns), &p.paused, &full, &cut, &r.Fence.Slot, &flags,
 			(*[16]byte)(&r.ID), (*finite)(&r.CreatedAt), &seq, &r.Topic, &r.Key, (*finite)(&r.ScheduledAt),
-			&r.Type, &r.Aggregate.Type, (*[16]byte)(&r.Aggregate.ID),
+			&r.Type, (*optional)(&r.Aggregate.Type), (*optionalID)(&r.Aggregate.ID),
 			&payload, &headers, &r.Body,
 			(*optional)(&r.ContentType), (*optional)(&r.SchemaVersion), (*optional)(&r.TraceID),
 			(*optional)(&r.CorrelationID), (*optional)(&r.CausationID), (*optional)(&r.IdempotencyKey),
 			&r.MaxAttempts, &r.Attempts, &r.Fetches, &r.Replays)
+		if s.isInbox() {
+			r.Origin = &omnibox.Origin{}
+			targets = appendOrigin(targets, r.Origin)
+		}
+		err := rows.Scan(targets...)
 		if err != nil {
 			return page{}, err
 		}
 		r.set(flags, seq)
+		if s.isInbox() {
+			r.setOrigin()
+		}
 		if r.CreatedAt.IsZero() && r.state == rowTaken {
 			r.state = rowWaits
 		}
@@ -103,6 +117,15 @@ type optional string
 // ScanText takes the value of a column.
 func (o *optional) ScanText(v pgtype.Text) error {
 	*o = optional(v.String)
+	return nil
+}
+
+// optionalID is a UUID that is zero where the column is null.
+type optionalID uuid.UUID
+
+// ScanUUID takes the value of a column.
+func (o *optionalID) ScanUUID(v pgtype.UUID) error {
+	*o = v.Bytes
 	return nil
 }
 

@@ -135,7 +135,7 @@ func (s *Store) holdArgs(outcomes []omnibox.Outcome) named {
 func (s *Store) followArgs(outcomes []omnibox.Outcome) named {
 	args := refArgs(outcomes)
 	args["table"], args["pipeline"] = s.table, s.cfg.Pipeline
-	return args
+	return s.ours(args)
 }
 
 func retryArgs(outcomes []omnibox.Outcome) named {

@@ -14,18 +14,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-//go:embed sql/*.sql
+//go:embed sql/*.sql sql/inbox/*.sql
 var files embed.FS
 
-// Store is the worker's side of one table of events. It is safe for concurrent
-// use.
+// Store is the worker's side of one table of events: of an outbox or, where
+// Config has a Group, of an inbox. It is safe for concurrent use.
 type Store struct {
-	db    *pgxpool.Pool
-	cfg   Config
-	table string // schema.table, unquoted: the key of the companion tables
-	sql   map[string]string
-	hands sync.Map // of *rowClaim: those that may hold rows
-	swept atomic.Pointer[time.Time]
+	db          *pgxpool.Pool
+	cfg         Config
+	table       string // schema.table, unquoted: the key of the companion tables
+	partitioned bool
+	sql         map[string]string
+	hands       sync.Map // of *rowClaim: those that may hold rows
+	swept       atomic.Pointer[time.Time]
+	keyed       atomic.Pointer[bool] // see byKeys
 }
 
 // Claim modes.
@@ -39,10 +41,16 @@ const (
 
 // Config of a Store. Zero values take the defaults.
 type Config struct {
-	// Table, optionally with its schema. Defaults to outbox_events.
+	// Table, optionally with its schema. Defaults to outbox_events, of an inbox to
+	// inbox_events.
 	Table string
-	// Pipeline that works on the table. Defaults to "outbox".
+	// Pipeline that works on the table. Defaults to "outbox", of an inbox to
+	// "inbox".
 	Pipeline string
+	// Group of consumers whose messages are landed and handled. It makes the table
+	// an inbox. Several groups on one table need ClaimRow, and a key that waits in
+	// one of them waits in all.
+	Group string
 	// Owner names this worker in leases: letters, digits and .-/: only.
 	// Required.
 	Owner string
@@ -102,6 +110,10 @@ func (c Config) WithDefaults() Config {
 			*s = v
 		}
 	}
+	if c.Group != "" {
+		def(&c.Table, "inbox_events")
+		def(&c.Pipeline, "inbox")
+	}
 	def(&c.Table, "outbox_events")
 	def(&c.Pipeline, "outbox")
 	def(&c.Claim, ClaimShard)
@@ -128,37 +140,36 @@ var ErrNoTable = errors.New("table does not exist")
 func Open(ctx context.Context, db *pgxpool.Pool, cfg Config) (*Store, error) {
 	cfg = cfg.WithDefaults()
 	var schema, name string
-	err := db.QueryRow(ctx, `select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.oid = to_regclass($1)`, QuoteTable(cfg.Table)).Scan(&schema, &name)
+	var partitioned, inbox bool
+	err := db.QueryRow(ctx, `select n.nspname, c.relname, c.relkind = 'p',
+			exists (select from pg_attribute where attrelid = c.oid and attname = 'consumer_group' and not attisdropped)
+		from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where c.oid = to_regclass($1)`, QuoteTable(cfg.Table)).Scan(&schema, &name, &partitioned, &inbox)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("open %s: %w: run `omnibox migrate up`", cfg.Table, ErrNoTable)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", cfg.Table, hint(err))
 	}
-	s := &Store{db: db, cfg: cfg, table: schema + "." + name}
+	if inbox != (cfg.Group != "") {
+		return nil, fmt.Errorf("open %s: %w", cfg.Table, kindMistake(inbox))
+	}
+	s := &Store{db: db, cfg: cfg, table: schema + "." + name, partitioned: partitioned}
 	return s, s.loadStatements(pgx.Identifier{schema, name}.Sanitize())
 }
+
+// kindMistake says what is wrong with a table of the other kind.
+func kindMistake(inbox bool) error {
+	if inbox {
+		return errors.New("it is an inbox: a group is needed, whose messages it holds; an outbox is another table")
+	}
+	return errors.New("it is an outbox, without consumer_group: an inbox is another table, which `omnibox migrate up` creates")
+}
+
+// isInbox tells whether messages are landed in the table, rather than enqueued.
+func (s *Store) isInbox() bool { return s.cfg.Group != "" }
 
 // QuoteTable quotes a table name that may have a schema: a.b becomes "a"."b".
 func QuoteTable(table string) string {
 	return pgx.Identifier(strings.Split(table, ".")).Sanitize()
-}
-
-// loadStatements reads sql/*.sql and puts the table's name in.
-func (s *Store) loadStatements(quoted string) error {
-	entries, err := files.ReadDir("sql")
-	if err != nil {
-		return err
-	}
-	put := strings.NewReplacer("{{table}}", quoted)
-	s.sql = make(map[string]string, len(entries))
-	for _, e := range entries {
-		text, err := files.ReadFile("sql/" + e.Name())
-		if err != nil {
-			return err
-		}
-		s.sql[strings.TrimSuffix(e.Name(), ".sql")] = put.Replace(string(text))
-	}
-	return nil
 }

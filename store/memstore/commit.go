@@ -22,7 +22,11 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome, isLive, 
 	t := s.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	events := make([]*omnibox.Event, len(outcomes))
+	for i, o := range outcomes {
+		events[i] = o.Event
+	}
+	if err := t.awaitRows(ctx, events); err != nil {
 		return err
 	}
 	var live []omnibox.Outcome

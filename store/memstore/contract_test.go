@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -17,12 +18,29 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(testing.TB) storetest.System { return system{New()} })
 }
 
+func TestInboxContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunInbox(t, func(testing.TB) storetest.InboxSystem { return system{New()} })
+}
+
 // system is a table under test.
 type system struct{ table *Table }
 
 func (s system) Open(_ testing.TB, cfg store.Config) storetest.Store { return s.table.Open(cfg) }
 func (s system) Lane(_ testing.TB, from storetest.Store, cfg store.LaneConfig) storetest.Lane {
 	return from.(*Store).Lane(cfg)
+}
+
+func (s system) OpenInbox(t testing.TB, cfg store.Config) storetest.Inbox {
+	t.Helper()
+	cfg.Group = cmp.Or(cfg.Group, "billing")
+	return s.table.Open(cfg)
+}
+
+func (s system) Blocked(testing.TB) bool {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	return s.table.waiting > 0
 }
 
 func (s system) ClaimsRows() bool                           { return false }
@@ -36,6 +54,11 @@ func (s system) FreeKey(_ testing.TB, key omnibox.OrderKey) { s.table.FreeKey(ke
 func (s system) Replay(t testing.TB, id uuid.UUID) {
 	t.Helper()
 	require.True(t, s.table.Replay(id))
+}
+
+func (s system) Discard(t testing.TB, id uuid.UUID) {
+	t.Helper()
+	require.NoError(t, s.table.Open(store.Config{Owner: "admin"}).Lane(store.LaneConfig{}).Discard(t.Context(), omnibox.Ref{ID: id}, "test", ""))
 }
 
 func (s system) Row(_ testing.TB, id uuid.UUID) (storetest.Row, bool) {

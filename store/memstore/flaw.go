@@ -70,4 +70,18 @@ type flaw struct {
 	followsNothing     bool
 	replaysTwice       bool
 	discardsNothing    bool
+
+	landsTwice         bool // a message that is known is landed again
+	landsAsGiven       bool // not in the order of offsets
+	readsAnything      bool // what is unreadable is pending
+	losesRaw           bool // what is unreadable is not kept
+	settlesPending     bool // a pending message counts as settled
+	unsettlesDiscarded bool
+	unsettlesAll       bool
+	countsFurther      bool
+	countsNoHeld       bool
+	handlesFinal       bool // what is final is worked on again
+	handlesStale       bool
+	completesFailed    bool // completes though the work failed
+	locksNoRows        bool // others work on the same event
 }

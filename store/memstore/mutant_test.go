@@ -22,6 +22,12 @@ func TestMutants(t *testing.T) {
 	for _, test := range storetest.Tests() {
 		tests[test.Name] = test.Run
 	}
+	for _, test := range storetest.InboxTests() {
+		tests[test.Name] = func(t testing.TB, s storetest.System) {
+			t.Helper()
+			test.Run(t, s.(storetest.InboxSystem))
+		}
+	}
 	noticed := map[string]bool{}
 	for i := range reflect.TypeFor[flaw]().NumField() {
 		name := reflect.TypeFor[flaw]().Field(i).Name

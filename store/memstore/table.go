@@ -28,6 +28,10 @@ type Table struct {
 	paused bool
 	budget bucket
 	broken flaw // only tests break it
+
+	messages map[message]uuid.UUID       // rows by what was landed, for ever
+	locked   map[uuid.UUID]chan struct{} // rows that a Complete works on, closed when it ends
+	waiting  int                         // for those rows
 }
 
 // lease of a slot.
@@ -70,12 +74,16 @@ type DeadLetter struct {
 
 // New makes an empty table.
 func New() *Table {
-	return &Table{holds: map[omnibox.OrderKey]map[string]uuid.UUID{}}
+	return &Table{
+		holds:    map[omnibox.OrderKey]map[string]uuid.UUID{},
+		messages: map[message]uuid.UUID{}, locked: map[uuid.UUID]chan struct{}{},
+	}
 }
 
 // Open makes a worker's side of the table. Of cfg it uses Owner, Lease,
-// Ordering, BehindFailure, OnComplete, ReadAhead, MaxFetchBytes and Escalation, with
-// the defaults of package store.
+// Ordering, BehindFailure, OnComplete, ReadAhead, MaxFetchBytes, Escalation and, for
+// what is landed, Group, with the defaults of package store. All groups of a table
+// are fetched.
 func (t *Table) Open(cfg store.Config) *Store {
 	return &Store{table: t, cfg: cfg.WithDefaults()}
 }

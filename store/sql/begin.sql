@@ -22,4 +22,4 @@ returning exists (select from omnibox.pipelines where name = @pipeline and pause
 	t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.event_type, t.aggregate_type, t.aggregate_id,
 	t.payload::text as payload, t.headers::text as headers, t.body,
 	t.content_type, t.schema_version, t.trace_id, t.correlation_id, t.causation_id, t.idempotency_key,
-	t.max_attempts, t.attempts_made, t.fetches, t.replays
+	t.max_attempts, t.attempts_made, t.fetches, t.replays{{origin}}

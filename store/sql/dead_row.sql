@@ -1,6 +1,7 @@
 -- The row of an event; its payload only when asked for. Takes no lock. Index:
 -- the table's primary key.
-select id, created_at, topic, partition_key, event_type, aggregate_type, aggregate_id, status, attempts_made,
+select id, created_at, topic, partition_key, event_type, coalesce(aggregate_type, '') as aggregate_type,
+	coalesce(aggregate_id, '00000000-0000-0000-0000-000000000000') as aggregate_id, status, attempts_made,
 	max_attempts, replays, coalesce(seq, 0) as seq, held, scheduled_at, completed_at,
 	coalesce(last_error, '') as last_error, coalesce(error_class, '') as error_class,
 	coalesce(locked_by, '') as locked_by,
@@ -11,7 +12,7 @@ select id, created_at, topic, partition_key, event_type, aggregate_type, aggrega
 	nullif(headers, 'null') as headers, coalesce(content_type, '') as content_type,
 	coalesce(octet_length(body), octet_length(payload::text)) as payload_bytes,
 	case when @payload then payload::text end as payload,
-	case when @payload then body end as body
+	case when @payload then body end as body{{shown}}
 from {{table}}
 where id = @event
 order by created_at desc

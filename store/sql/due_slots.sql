@@ -12,7 +12,7 @@ where not exists (select from omnibox.pipelines where name = @pipeline and pause
 			and t.scheduled_at <= now() and (t.lease_until is null or t.lease_until <= now())
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
-			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[]))
+			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
 	) or exists (
 		select from {{table}} t
 		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = w.slot
@@ -21,6 +21,6 @@ where not exists (select from omnibox.pipelines where name = @pipeline and pause
 			and t.scheduled_at <= now() and (t.lease_until is null or t.lease_until <= now())
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
-			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[]))
+			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
 	))
 order by w.slot

@@ -13,14 +13,14 @@ with gone as materialized (
 	cross join lateral (
 		select t.id, t.created_at from {{table}} t
 		where t.held and t.topic = g.topic and t.partition_key = g.partition_key and t.seq > g.seq
-			and t.status = 'pending'
+			and t.status = 'pending'{{mine}}
 		union all
 		select t.id, t.created_at from {{table}} t
 		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63)
 				= (hashtextextended(g.partition_key, hashtextextended(g.topic, 0)) & 63)
 			and t.status = 'pending' and not t.held
 			and (t.scheduled_at - t.created_at) <= interval '1 second'
-			and t.topic = g.topic and t.partition_key = g.partition_key and t.seq > g.seq
+			and t.topic = g.topic and t.partition_key = g.partition_key and t.seq > g.seq{{mine}}
 	) b
 ), buried as (
 	update {{table}} t

@@ -16,7 +16,7 @@ with asked as materialized (
 			select from {{table}} e
 			where e.topic = t.topic and e.partition_key = t.partition_key and e.seq < t.seq
 				and e.status = 'pending' and e.lease_until is not null and e.lease_until > now()
-				and e.id <> all (@hand::uuid[])
+				and e.id <> all (@hand::uuid[]){{mine:e}}
 				and not (@skip::boolean and e.error_class is not null) -- one that failed is overtaken
 		))
 	order by a.seq

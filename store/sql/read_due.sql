@@ -34,7 +34,7 @@ with gate as materialized (
 			and t.seq > w.after
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
-			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[]))
+			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
 		order by t.seq
 		limit @per_slot
 	) i
@@ -52,7 +52,7 @@ with gate as materialized (
 			and t.seq is null
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
-			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[]))
+			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
 		limit @per_slot
 	) u
 	where @unnumbered::boolean
@@ -71,7 +71,7 @@ with gate as materialized (
 			and (t.scheduled_at, t.seq) > (w.after_at, w.after_at_seq)
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
-			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[]))
+			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
 		order by t.scheduled_at, t.seq
 		limit @per_slot
 	) s
@@ -127,8 +127,8 @@ select
 	case when p.state = 0 and not p.is_cut then t.headers::text end as headers,
 	case when p.state = 0 and not p.is_cut then t.body end as body,
 	t.content_type, t.schema_version, t.trace_id, t.correlation_id, t.causation_id, t.idempotency_key,
-	t.max_attempts, t.attempts_made, t.fetches, t.replays
+	t.max_attempts, t.attempts_made, t.fetches, t.replays{{origin}}
 from gate g
 cross join slots_left l
-left join (placed p join {{table}} t on t.ctid = p.at) on not p.is_cut or p.is_scheduled
+left join (placed p join {{table}} t on {{row}}) on not p.is_cut or p.is_scheduled
 order by p.seq, p.created_at, p.id

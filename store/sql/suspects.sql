@@ -12,5 +12,5 @@ select exists (
 			and (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = any (@slots::smallint[]::bigint[])
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
-			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[]))
+			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
 	)

@@ -42,8 +42,9 @@ type System interface {
 	// HoldKey and FreeKey pause one key.
 	HoldKey(t testing.TB, key omnibox.OrderKey)
 	FreeKey(t testing.TB, key omnibox.OrderKey)
-	// Replay puts a dead event back.
+	// Replay puts a dead event back, Discard gives it up.
 	Replay(t testing.TB, id uuid.UUID)
+	Discard(t testing.TB, id uuid.UUID)
 }
 
 // Store is a worker's side of the table.

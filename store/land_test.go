@@ -1,0 +1,271 @@
+package store_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/store"
+)
+
+// message is the n-th of a partition.
+func message(key string, offset int64) *omnibox.Event {
+	return &omnibox.Event{
+		Topic: "orders", Key: key, Type: "order.placed", Payload: json.RawMessage(fmt.Sprintf(`{"n":%d}`, offset)),
+		Origin: &omnibox.Origin{MessageID: fmt.Sprintf("m%d", offset), Source: "shop", Offset: offset, Key: []byte(key)},
+	}
+}
+
+func messages(n int) []*omnibox.Event {
+	all := make([]*omnibox.Event, n)
+	for i := range all {
+		all[i] = message(fmt.Sprintf("k%d", i%5), int64(i))
+	}
+	return all
+}
+
+func (b *bed) inbox(t testing.TB, cfg store.Config) *store.Store {
+	t.Helper()
+	cfg.Group = "billing"
+	return b.open(t, cfg)
+}
+
+func land(t testing.TB, s *store.Store, events ...*omnibox.Event) store.Landed {
+	t.Helper()
+	landed, err := s.Land(t.Context(), events)
+	require.NoError(t, err)
+	return landed
+}
+
+// What the database refuses of a message is its own fault alone, and is kept.
+//
+// trap: 27
+func TestAMessageThatTheDatabaseRefusesIsKept(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	s := b.inbox(t, store.Config{})
+	const secret = "hunter2"
+	all := messages(12)
+	all[1].Payload = json.RawMessage(`{"text":"` + secret + `\u0000"}`)
+	all[2].Type = strings.Repeat("x", 101)
+	all[3].Headers = map[string]string{"h": "a\x00" + secret}
+	all[4].Origin.MessageID = strings.Repeat("y", 256)
+	all[5].Origin.Source, all[5].TraceID = strings.Repeat("z", 300), strings.Repeat("t", 65)
+	all[6].Topic = "orders\x00"
+	all[7].Key = secret + "\xff"
+	all[7].Origin.Key = []byte(all[7].Key)
+	all[8].Payload = json.RawMessage(`{"text":"\ud800"}`)
+	all[9].Origin.Unreadable, all[9].Origin.RawHeaders = "garbage", []byte(`[{"key":"\u0000","value":""}]`)
+	all[10].Origin.Unreadable, all[10].Origin.RawHeaders = "garbage", []byte(`[{"key":`)
+	require.Equal(t, store.Landed{New: 2, Unreadable: 10}, land(t, s, all...))
+	require.Equal(t, store.Landed{Duplicates: 12}, land(t, s, all...), "each has its id, or its place")
+	require.Equal(t, 10, one[int](t, b, "select count(*) from omnibox.dead_letters where state = 'open' and error_class = 'permanent'"))
+	require.Equal(t, 10, one[int](t, b, `select count(*) from inbox_events where status = 'failed' and attempts_made = max_attempts and body is not null and raw_headers is not null`))
+	require.Equal(t, "row refused by a trigger, or for one of its values", one[string](t, b, `select distinct substring(error from 'row refused[^(]*[a-z]')
+		from omnibox.dead_letters where error like 'the database refuses it: ERROR: row refused%'`))
+	require.Zero(t, one[int](t, b, `select count(*) from omnibox.dead_letters d join inbox_events e on e.id = d.event_id where (d.error || e.last_error) like '%' || $1 || '%'`, secret))
+	require.Equal(t, string(all[1].Payload.(json.RawMessage)), one[string](t, b, `select convert_from(body, 'UTF8') from inbox_events where "offset" = 1`))
+	require.JSONEq(t, `[{"key": "h", "value": "YQBodW50ZXIy"}]`, one[string](t, b, `select raw_headers::text from inbox_events where "offset" = 3`))
+	require.Equal(t, all[7].Origin.Key, one[[]byte](t, b, `select raw_key from inbox_events where "offset" = 7`))
+	require.Equal(t, "orders:0:4", one[string](t, b, `select message_id from inbox_events where "offset" = 4`))
+
+	// The others are in order, and those that were refused have their place.
+	require.Zero(t, one[int](t, b, `select count(*) from (select seq, lag(seq) over (order by topic, "offset") as before from inbox_events) o where before >= seq`))
+	s2 := b.inbox(t, store.Config{})
+	shown, err := s2.ShowDead(t.Context(), store.ShowDeadParams{ID: store.DeadID{Letter: 1}, Payload: true})
+	require.NoError(t, err)
+	require.Equal(t, []any{"billing", int64(1), 0}, []any{shown.Row.ConsumerGroup, *shown.Row.Offset, *shown.Row.Partition})
+	require.NotNil(t, shown.Row.RawHeaders)
+}
+
+// Another violation than that of the message's own uniqueness is no duplicate.
+//
+// trap: 28
+func TestLandTakesNoOtherViolationForADuplicate(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		b := inboxBed(t, partitioned)
+		s := b.inbox(t, store.Config{})
+		first := message("k", 1)
+		require.Equal(t, 1, land(t, s, first).New)
+		b.exec(t, `create unique index by_type on inbox_events (event_type`+map[bool]string{true: ", created_at"}[partitioned]+`)`)
+		same := messages(3)[2:]
+		id := one[string](t, b, "select id::text from inbox_events")
+		require.NoError(t, same[0].ID.UnmarshalText([]byte(id)))
+		if partitioned {
+			b.exec(t, "alter table inbox_events add constraint picky check (message_id <> 'm2')")
+		}
+		landed, err := s.Land(t.Context(), same)
+		require.ErrorContains(t, err, "land message orders:0:2 of public.inbox_events")
+		require.Equal(t, store.Landed{}, landed)
+		require.Equal(t, 1, one[int](t, b, "select count(*) from inbox_events"))
+	}
+}
+
+// Nothing behind a message that cannot be landed at all is landed, so that a
+// partition has no gap.
+func TestLandLeavesNoGap(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	s := b.inbox(t, store.Config{})
+	b.exec(t, `alter table inbox_events add constraint picky check ("offset" <> 5)`)
+	_, err := s.Land(t.Context(), messages(10))
+	require.ErrorContains(t, err, "constraint picky of table inbox_events")
+	require.Equal(t, 5, one[int](t, b, "select count(*) from inbox_events"))
+	require.Equal(t, 4, one[int](t, b, `select max("offset") from inbox_events`))
+	b.exec(t, `alter table inbox_events drop constraint picky`)
+	require.Equal(t, store.Landed{New: 5, Duplicates: 5}, land(t, s, messages(10)...))
+}
+
+// A unique index of a partitioned table lets the same message through in another
+// partition; the key table does not.
+//
+// trap: 22
+func TestOnePartitionDoesNotHideAMessageFromAnother(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, true)
+	s := b.inbox(t, store.Config{})
+	require.Equal(t, 3, land(t, s, messages(3)...).New)
+	b.exec(t, "update inbox_events set created_at = created_at - interval '3 months'")
+	b.exec(t, "update omnibox.inbox_keys set landed_at = landed_at - interval '3 months'")
+	require.Equal(t, 3, land(t, s, messages(3)...).Duplicates)
+	found, err := s.Unsettled(t.Context(), []string{"m0", "m2"})
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Len(t, fetchAll(t, claim(t, s), 10), 3, "rows are read from every partition")
+}
+
+// Keys are as good in the other order, wherever the order of messages is another.
+//
+// trap: 22
+func TestLandingTheSameMessagesInReverseDoesNotDeadlock(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		b := inboxBed(t, partitioned)
+		s := b.inbox(t, store.Config{})
+		// a holds m0, and b comes with m1 and m0: sorted it waits before it has m1
+		tx := b.begin(t)
+		insert := `insert into inbox_events (id, message_id, consumer_group, source, event_type, payload) values (gen_random_uuid(), $1, 'billing', 's', 'e', '{"a":1}')`
+		if partitioned {
+			insert = `insert into omnibox.inbox_keys (table_name, consumer_group, message_id, event_id, landed_at) values ('public.inbox_events', 'billing', $1, gen_random_uuid(), now())`
+		}
+		_, err := tx.Exec(t.Context(), insert, "m0")
+		require.NoError(t, err)
+		reversed := []*omnibox.Event{message("k", 1), message("k", 0)}
+		reversed[0].Origin.Offset, reversed[1].Origin.Offset = 0, 1
+		landed := make(chan store.Landed, 1)
+		go func() {
+			n, err := s.Land(t.Context(), reversed)
+			if err != nil {
+				t.Error(err)
+			}
+			landed <- n
+		}()
+		require.Eventually(t, func() bool {
+			return one[bool](t, b, "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')")
+		}, time.Minute, time.Millisecond)
+		_, err = tx.Exec(t.Context(), insert, "m1")
+		require.NoError(t, err, "m1 is not taken by who waits for m0")
+		require.NoError(t, tx.Commit(t.Context()))
+		require.Equal(t, store.Landed{Duplicates: 2}, <-landed)
+	}
+}
+
+func TestAnInboxIsNotAnOutbox(t *testing.T) {
+	t.Parallel()
+	_, err := store.Open(t.Context(), inboxBed(t, false).db, store.Config{Table: "inbox_events", Owner: "w1"})
+	require.ErrorContains(t, err, "it is an inbox: a group is needed")
+	b := newBed(t)
+	_, err = store.Open(t.Context(), b.db, store.Config{Table: "outbox_events", Owner: "w1", Group: "billing"})
+	require.ErrorContains(t, err, "it is an outbox")
+	s := b.open(t, store.Config{})
+	_, err = s.Land(t.Context(), messages(1))
+	require.ErrorContains(t, err, "the table is an outbox")
+	_, err = s.Unsettled(t.Context(), []string{"m"})
+	require.ErrorContains(t, err, "the table is an outbox")
+}
+
+// A group never gets another group's messages, and is told to share or to move.
+func TestGroupsShareATableOnlyByRows(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	billing := b.inbox(t, store.Config{})
+	shipping := b.open(t, store.Config{Group: "shipping", Owner: "w2", Pipeline: "shipping"})
+	require.NoError(t, billing.RefuseForeignGroups(t.Context()))
+	land(t, billing, messages(4)...)
+	require.NoError(t, billing.RefuseForeignGroups(t.Context()))
+	land(t, shipping, messages(4)...)
+	require.ErrorContains(t, billing.RefuseForeignGroups(t.Context()),
+		`public.inbox_events has pending messages of another group, "shipping": give each group a table of its own, or set claim: row`)
+	require.Equal(t, store.HealthFail, check(t, billing, "other groups").State)
+
+	rows := store.Config{Claim: store.ClaimRow}
+	byRow := b.inbox(t, rows)
+	require.NoError(t, byRow.RefuseForeignGroups(t.Context()))
+	require.Equal(t, store.HealthOK, check(t, byRow, "other groups").State)
+	rows.Group, rows.Owner, rows.Pipeline = "shipping", "w2", "shipping"
+	a, c := claim(t, byRow), claim(t, b.open(t, rows))
+	ours, theirs := fetchAll(t, a, 10), fetchAll(t, c, 10)
+	require.Len(t, ours, 4)
+	require.Len(t, theirs, 4, "what one has leased keeps no other from its own")
+	require.Equal(t, 4, one[int](t, b, "select count(*) from inbox_events where consumer_group = 'shipping' and locked_by = 'w2'"))
+}
+
+func TestConsumersAreSeenAsTheyReport(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	s := b.inbox(t, store.Config{})
+	part := func(n int32, position int64) store.ConsumerPartition {
+		return store.ConsumerPartition{Topic: "orders", Partition: n, Position: position, HighWater: 10}
+	}
+	seen := func() (all []string) {
+		list, err := s.Consumers(t.Context())
+		require.NoError(t, err)
+		for _, p := range list {
+			require.False(t, p.UpdatedAt.IsZero())
+			all = append(all, fmt.Sprintf("%s %s/%s %d at %d of %d %v %q", p.Topic, p.Owner, p.Member, p.Partition, p.Position, p.HighWater, p.Paused, p.Error))
+		}
+		return all
+	}
+	require.NoError(t, s.ReportConsumer(t.Context(), "a", []store.ConsumerPartition{part(1, 3), part(0, 2)}))
+	require.Equal(t, []string{`orders w1/a 0 at 2 of 10 false ""`, `orders w1/a 1 at 3 of 10 false ""`}, seen())
+	paused := part(1, 5)
+	paused.Paused, paused.Error = true, "full"
+	require.NoError(t, s.ReportConsumer(t.Context(), "b", []store.ConsumerPartition{paused}))
+	require.NoError(t, s.ReportConsumer(t.Context(), "a", []store.ConsumerPartition{part(0, 4), {Topic: "gone", Partition: store.NoPartition, Error: "no such topic"}}))
+	require.Equal(t, []string{`gone w1/a -1 at 0 of 0 false "no such topic"`, `orders w1/a 0 at 4 of 10 false ""`, `orders w1/b 1 at 5 of 10 true "full"`}, seen())
+	require.NoError(t, s.ForgetConsumer(t.Context(), "a"))
+	require.Equal(t, []string{`orders w1/b 1 at 5 of 10 true "full"`}, seen())
+	require.NoError(t, b.open(t, store.Config{Group: "g", Pipeline: "other"}).ForgetConsumer(t.Context(), "b"))
+	require.Len(t, seen(), 1, "of another pipeline")
+}
+
+// Who fills the table can ask often: the answer does not read what is there.
+func TestCountingPendingIsBounded(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	b.exec(t, `insert into inbox_events (id, message_id, consumer_group, source, event_type, payload)
+		select gen_random_uuid(), g, 'billing', 's', 'e', '{"a":1}' from generate_series(1, 50000) g`)
+	b.exec(t, "vacuum analyze inbox_events")
+	s := b.inbox(t, store.Config{})
+	n, err := s.PendingAtMost(t.Context(), 1000)
+	require.NoError(t, err)
+	require.Equal(t, 1000, n)
+	tx := b.begin(t)
+	_, err = tx.Exec(t.Context(), store.ByIndexForTest)
+	require.NoError(t, err)
+	rows, err := tx.Query(t.Context(), "explain (analyze, buffers) "+s.StatementsForTest()["pending_at_most"], pgx.NamedArgs{"most": 1000})
+	require.NoError(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	text := strings.Join(plan, "\n")
+	require.Contains(t, text, "Index Only Scan using inbox_events_due")
+	require.NotContains(t, text, "Seq Scan on")
+	require.Contains(t, text, "Heap Fetches: 0")
+}
