@@ -104,6 +104,12 @@ func (a *Events) Unknown(ctx context.Context, args converter.EncodedValues) (pip
 	})
 }
 
+// Apply is Publish where the handler applies the event: people see which of both
+// it is.
+func (a *Events) Apply(ctx context.Context, in PublishIn) (pipeline.Took, error) {
+	return a.Publish(ctx, in)
+}
+
 // Publish takes the event through the steps that are left, and to the handler.
 func (a *Events) Publish(ctx context.Context, in PublishIn) (pipeline.Took, error) {
 	return a.run(ctx, in.EventIn, func(ctx context.Context) (pipeline.Took, error) { return a.Pipeline.HandleOne(ctx, in.Turn, in.From) })

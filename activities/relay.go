@@ -48,6 +48,10 @@ type Plan struct {
 	Lease Milliseconds `json:"lease"`
 	// ParkFor is how long the workflow of a dead event waits for a person.
 	ParkFor Milliseconds `json:"park_for"`
+	// Inbox says that events are applied, and not published.
+	Inbox bool `json:"inbox,omitempty"`
+	// Handler is how long one run of the handler may take, beyond two leases.
+	Handler Milliseconds `json:"handler,omitempty"`
 	// Attributes says that the namespace has the search attributes.
 	Attributes bool `json:"attributes,omitempty"`
 }
@@ -119,7 +123,7 @@ type FetchOut struct {
 // most, and returns early when the worker stops. What it hands over is leased
 // already.
 func (r *Relay) Fetch(ctx context.Context, in FetchIn) (FetchOut, error) {
-	out := FetchOut{Drain: r.Slice + r.Pipeline.StepsTimeout() + 2*r.Pipeline.Lease, Heartbeat: min(maxHeartbeat, r.Pipeline.Lease)}
+	out := FetchOut{Drain: r.Slice + r.Pipeline.StepsTimeout() + r.Lane.Plan.Handler.Duration() + 2*r.Pipeline.Lease, Heartbeat: min(maxHeartbeat, r.Pipeline.Lease)}
 	slots, err := r.slots(in.Poller)
 	if err != nil {
 		return out, fail(err)

@@ -122,3 +122,19 @@ func (r *Routes) unknown(way Route) error {
 	}
 	return fmt.Errorf("%w for source %q, type %q, version %q: %s", ErrNoHandler, way.Source, way.Type, way.Version, there)
 }
+
+// OutsideTx names the handlers that do not write in the transaction that completes
+// their message.
+func (r *Routes) OutsideTx() []string {
+	var names []string
+	for way, to := range r.table {
+		if !to.handler.inTx && len(to.upcasters) == 0 {
+			names = append(names, way.String())
+		}
+	}
+	slices.Sort(names)
+	if r.fallback != nil && !r.fallback.inTx {
+		names = append(names, "the fallback")
+	}
+	return names
+}

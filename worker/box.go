@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/inbox"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/store/migrate"
@@ -28,7 +30,10 @@ type box struct {
 	cfg       config.Box
 	owner     string
 	log       *slog.Logger
-	converter broker.Converter
+	breaker   *pipeline.Breaker // of where events go to
+	converter broker.Converter  // of an outbox
+	handlers  inbox.Finder      // of an inbox
+	reader    *broker.Reader    // of an inbox
 	metrics   *eventMetrics
 	state     *state
 
@@ -50,21 +55,23 @@ const (
 )
 
 func newBox(w *Worker, cfg config.Box, owner string, events *eventMetrics) (*box, error) {
-	name := cfg.Name
+	b := &box{
+		worker: w, name: cfg.Name, cfg: cfg, owner: owner, metrics: events, state: newState(),
+		log: w.log.With(slog.String("pipeline", cfg.Name)),
+	}
 	if cfg.Inbox != nil {
-		return nil, errors.New("this worker does not run inboxes yet")
+		return b, b.prepareInbox()
 	}
-	converter := w.options.converters[name]
-	if converter == nil {
-		var err error
-		if converter, err = broker.NewConverter(cfg.Outbox.Converter); err != nil {
-			return nil, err
-		}
+	return b, b.prepareOutbox()
+}
+
+func (b *box) prepareOutbox() (err error) {
+	b.breaker = b.worker.brokers[b.cfg.Broker].breaker
+	b.converter = b.worker.options.converters[b.name]
+	if b.converter == nil {
+		b.converter, err = broker.NewConverter(b.cfg.Outbox.Converter)
 	}
-	return &box{
-		worker: w, name: name, cfg: cfg, owner: owner, converter: converter, metrics: events, state: newState(),
-		log: w.log.With(slog.String("pipeline", name)),
-	}, nil
+	return err
 }
 
 func (b *box) queue() string { return workflows.TaskQueue(b.worker.cfg.Temporal.IDPrefix, b.name) }
@@ -81,7 +88,11 @@ func (b *box) run(ctx context.Context) {
 	var scan sync.WaitGroup
 	scan.Go(func() { rows.scan(scanCtx, b.state.database) })
 	defer func() { stopScan(); scan.Wait() }()
-	alone := b.build(rows)
+	alone, err := b.build(rows)
+	if err != nil { // prepareInbox has found it already
+		b.state.set("starting", err)
+		return
+	}
 	if b.cfg.TemporalDown == "direct" {
 		var direct sync.WaitGroup
 		defer direct.Wait()
@@ -130,7 +141,7 @@ func (b *box) insist(ctx context.Context, phase string, try func(context.Context
 // it. It changes nothing in a database that they do not fit.
 func (b *box) open(ctx context.Context) error {
 	db := b.worker.databases[b.cfg.Database]
-	if err := migrate.Check(ctx, db, b.cfg.Table); err != nil {
+	if err := CheckSchema(ctx, db, b.cfg); err != nil {
 		return err
 	}
 	s, err := store.Open(ctx, db, b.cfg.Store(b.owner))
@@ -142,12 +153,23 @@ func (b *box) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.checkStatement(ctx); err != nil {
+		return err
+	}
 	if err := s.Register(ctx, s.Settings()); err != nil {
 		return err
 	}
 	b.store = s
 	b.state.opened(s)
 	return nil
+}
+
+// CheckSchema says whether a box's table is exactly what this binary needs.
+func CheckSchema(ctx context.Context, db *pgxpool.Pool, b config.Box) error {
+	if b.Inbox != nil {
+		return migrate.CheckInbox(ctx, db, b.Table)
+	}
+	return migrate.Check(ctx, db, b.Table)
 }
 
 // refuseForeign keeps slot leases away from a table that another program
@@ -162,12 +184,10 @@ func refuseForeign(ctx context.Context, s *store.Store) error {
 
 // build puts the pipeline together, and the activities that work with it. It
 // returns the pipeline as it is without Temporal.
-func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
-	d := b.worker.brokers[b.cfg.Broker]
+func (b *box) build(rows *rows) (alone *pipeline.Pipeline, err error) {
 	o := b.worker.options
 	cfg := pipeline.Config{
-		Name: b.name, Breaker: d.breaker,
-		Handler:     broker.NewSink(d.publisher, b.converter),
+		Name: b.name, Breaker: b.breaker,
 		Steps:       o.steps[b.name],
 		Finishers:   []pipeline.Finisher{b.metrics.of(b.name)},
 		StepTimeout: b.cfg.StepTimeout,
@@ -175,6 +195,13 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 		Batch:       b.cfg.Batch, Lease: b.cfg.Lease, Log: b.log,
 	}
 	lane := b.lane()
+	if b.cfg.Inbox != nil {
+		if err := b.applies(&cfg, lane); err != nil {
+			return nil, err
+		}
+	} else {
+		cfg.Handler = broker.NewSink(b.worker.brokers[b.cfg.Broker].publisher, b.converter)
+	}
 	strategies := func(s *store.Store) {
 		cfg.Fetch, cfg.Commit, cfg.Lane = s, s, lane
 		if strategy := o.fetch[b.name]; strategy != nil {
@@ -201,7 +228,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 	b.events = &activities.Events{
 		Pipeline: p, Letters: lane, Settled: func(slot int) { rows.watcher.Wake([]int{slot}) },
 	}
-	return alone
+	return alone, nil
 }
 
 // start starts a Temporal worker for the pipeline, and the pollers.
@@ -223,8 +250,8 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 	}
 	w := worker.New(b.worker.temporal, b.queue(), worker.Options{
 		Identity: b.owner,
-		// a fetch or a drain a shard, and a pause; and events that need care
-		MaxConcurrentActivityExecutionSize: 2*b.cfg.Shards + 2 + maxInFlight + b.cfg.MaxEscalations,
+		// a fetch or a drain a shard, and a pause; consumers; events that need care
+		MaxConcurrentActivityExecutionSize: 2*b.cfg.Shards + 2 + b.members() + maxInFlight + b.cfg.MaxEscalations,
 		WorkerStopTimeout:                  b.worker.cfg.Shutdown.Grace,
 		// how long a poller waits for the worker that last ran it before another
 		// one may: it is quick to replay, and that worker may be dead
@@ -237,6 +264,9 @@ func (b *box) start(ctx context.Context, fatal chan<- error) (worker.Worker, err
 		},
 	})
 	workflows.Register(w, b.relay, b.events)
+	if b.cfg.Inbox != nil {
+		workflows.RegisterConsumer(w, b.consumers(id.String()))
+	}
 	if err := w.Start(); err != nil {
 		return nil, fmt.Errorf("start Temporal worker: %w", err)
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -31,11 +32,13 @@ var (
 	descPaused    = prometheus.NewDesc("omnibox_pipeline_paused", "1 while the pipeline is paused.", pipelineLabel, nil)
 	descHolds     = prometheus.NewDesc("omnibox_held_keys", "Keys that wait, by reason, counted up to 10,000.", []string{"pipeline", "reason"}, nil)
 	descDead      = prometheus.NewDesc("omnibox_dead_letters", "Open dead letters, by class, counted up to 10,000.", []string{"pipeline", "class"}, nil)
+	descConsumed  = prometheus.NewDesc("omnibox_consumer_lag_messages", "Messages of an assigned partition that have not been landed, as its consumer last told.", []string{"pipeline", "topic", "partition"}, nil)
+	descHeldBack  = prometheus.NewDesc("omnibox_consumer_paused", "1 while the consumer of a partition is held back.", []string{"pipeline", "topic", "partition"}, nil)
 )
 
 // Describe sends the descriptions.
 func (c *boxCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descReady, descOpen, descReadable, descBacklog, descLag, descScheduled, descPaused, descHolds, descDead} {
+	for _, d := range []*prometheus.Desc{descReady, descOpen, descReadable, descBacklog, descLag, descScheduled, descPaused, descHolds, descDead, descConsumed, descHeldBack} {
 		out <- d
 	}
 }
@@ -58,7 +61,7 @@ func collectBox(ctx context.Context, out chan<- prometheus.Metric, b *box) {
 	}
 	now := b.state.get()
 	gauge(descReady, number(now.ready))
-	_, open := b.worker.brokers[b.cfg.Broker].breaker.Open()
+	_, open := b.breaker.Open()
 	gauge(descOpen, number(open))
 	if now.store == nil { // the table has not been found yet
 		gauge(descReadable, 0)
@@ -71,6 +74,27 @@ func collectBox(ctx context.Context, out chan<- prometheus.Metric, b *box) {
 		return
 	}
 	collectStatus(out, b.name, status)
+	if b.cfg.Inbox == nil {
+		return
+	}
+	consumers, err := now.store.Consumers(ctx)
+	if err != nil {
+		b.log.WarnContext(ctx, "read consumers for metrics", slog.Any("error", err))
+	}
+	collectConsumers(out, b.name, consumers)
+}
+
+func collectConsumers(out chan<- prometheus.Metric, name string, all []store.ConsumerPartition) {
+	for _, p := range all {
+		if p.Partition == store.NoPartition {
+			continue
+		}
+		gauge := func(d *prometheus.Desc, v float64) {
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, name, p.Topic, strconv.Itoa(int(p.Partition)))
+		}
+		gauge(descConsumed, float64(max(p.HighWater-p.Position, 0)))
+		gauge(descHeldBack, number(p.Paused))
+	}
 }
 
 func collectStatus(out chan<- prometheus.Metric, name string, s store.Status) {

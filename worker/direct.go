@@ -37,6 +37,10 @@ func (b *box) direct(ctx context.Context, p *pipeline.Pipeline, rows *rows) {
 		for shard := range b.cfg.Shards {
 			shards.Go(func() { b.relayShard(ctx, p, rows, shard, stop) })
 		}
+		consuming, endConsuming := context.WithCancel(ctx)
+		for range b.members() {
+			shards.Go(func() { b.consumeAlone(consuming) })
+		}
 		if b.awaitTemporal(ctx, true) {
 			select {
 			case <-time.After(handBack):
@@ -44,6 +48,7 @@ func (b *box) direct(ctx context.Context, p *pipeline.Pipeline, rows *rows) {
 			}
 		}
 		close(stop)
+		endConsuming()
 		shards.Wait()
 		b.state.direct(false)
 		b.log.InfoContext(ctx, "Temporal is back, its pollers go on")

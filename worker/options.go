@@ -6,6 +6,7 @@ import (
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/inbox"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/worker/config"
@@ -20,6 +21,8 @@ type options struct {
 	steps      map[string][]pipeline.Step
 	converters map[string]broker.Converter
 	publishers map[string]broker.Publisher
+	consumers  map[string]func(broker.Subscription) (broker.Consumer, error)
+	routers    map[string]routing
 	fetch      map[string]func(*store.Store) omnibox.FetchStrategy
 	commit     map[string]func(*store.Store) omnibox.CommitStrategy
 }
@@ -30,6 +33,8 @@ func collect(opts []Option) *options {
 		steps:      map[string][]pipeline.Step{},
 		converters: map[string]broker.Converter{},
 		publishers: map[string]broker.Publisher{},
+		consumers:  map[string]func(broker.Subscription) (broker.Consumer, error){},
+		routers:    map[string]routing{},
 		fetch:      map[string]func(*store.Store) omnibox.FetchStrategy{},
 		commit:     map[string]func(*store.Store) omnibox.CommitStrategy{},
 	}
@@ -54,6 +59,24 @@ func Converter(pipelineName string, c broker.Converter) Option {
 // The worker closes it at the end.
 func Publisher(brokerName string, p broker.Publisher) Option {
 	return func(o *options) { o.publishers[brokerName] = p }
+}
+
+// Consumer takes the place of the consumers of the broker called name in the
+// configuration. It is called for each one that is run.
+func Consumer(brokerName string, c func(broker.Subscription) (broker.Consumer, error)) Option {
+	return func(o *options) { o.consumers[brokerName] = c }
+}
+
+// routing is a router, and what it must have a handler for.
+type routing struct {
+	router *inbox.Router
+	routed []inbox.Route
+}
+
+// Router gives an inbox its handlers. The worker does not start unless there is
+// one for each of routed, which is what the program knows to get.
+func Router(pipelineName string, r *inbox.Router, routed ...inbox.Route) Option {
+	return func(o *options) { o.routers[pipelineName] = routing{router: r, routed: routed} }
 }
 
 // FetchWith gives a pipeline its own fetch strategy, made from the stock one.
@@ -82,6 +105,16 @@ func (o *options) check(cfg *config.Config) error {
 			}
 		}
 	}
+	for _, name := range keys(o.converters) {
+		if _, ok := cfg.Outboxes[name]; !ok {
+			return fmt.Errorf("converter for pipeline %q: it is an inbox, and publishes nothing", name)
+		}
+	}
+	for _, name := range keys(o.routers) {
+		if _, ok := cfg.Inboxes[name]; !ok {
+			return fmt.Errorf("router for inbox %q, which is not in the configuration (there are: %v)", name, keys(cfg.Inboxes))
+		}
+	}
 	for name, steps := range o.steps {
 		var names []string
 		for _, s := range steps {
@@ -91,7 +124,7 @@ func (o *options) check(cfg *config.Config) error {
 			return fmt.Errorf("steps of pipeline %s: %w", name, err)
 		}
 	}
-	for _, name := range keys(o.publishers) {
+	for _, name := range append(keys(o.publishers), keys(o.consumers)...) {
 		if _, ok := cfg.Brokers[name]; !ok {
 			return fmt.Errorf("option for broker %q, which is not in the configuration (there are: %v)", name, keys(cfg.Brokers))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -49,45 +50,54 @@ const memoDatabase = "omnibox_database"
 // middle of one of its decisions, which take milliseconds.
 const pollerTaskTimeout = 3 * time.Second
 
-// ensurePollers starts those pollers of the box that do not run.
+// ensurePollers starts those pollers and consumers of the box that do not run.
 func (b *box) ensurePollers(ctx context.Context) error {
+	prefix, database := b.worker.cfg.Temporal.IDPrefix, b.relay.Database
 	for shard := range b.cfg.Shards {
-		if err := b.ensurePoller(ctx, shard); err != nil {
+		err := b.ensure(ctx, workflows.PollerWorkflow, client.StartWorkflowOptions{
+			ID:            workflows.PollerID(prefix, b.name, shard),
+			StaticSummary: fmt.Sprintf("looks after shard %d of %d of pipeline %s", shard, b.cfg.Shards, b.name),
+		}, workflows.PollerState{Poller: activities.Poller{Shard: shard, Database: database}, Pipeline: b.name, Prefix: prefix})
+		if err != nil {
+			return err
+		}
+	}
+	for member := range b.members() {
+		err := b.ensure(ctx, workflows.ConsumerWorkflow, client.StartWorkflowOptions{
+			ID:            workflows.ConsumerID(prefix, b.name, member),
+			StaticSummary: fmt.Sprintf("consumes topics %s as group %s for pipeline %s", strings.Join(b.cfg.Inbox.Topics, ", "), b.cfg.Inbox.Group, b.name),
+		}, workflows.ConsumerState{Consumer: activities.Consumer{Member: member, Database: database}, Pipeline: b.name})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *box) ensurePoller(ctx context.Context, shard int) error {
-	id := workflows.PollerID(b.worker.cfg.Temporal.IDPrefix, b.name, shard)
-	running, err := b.running(ctx, id)
+// ensure starts a workflow that lasts, unless it runs.
+func (b *box) ensure(ctx context.Context, workflow string, options client.StartWorkflowOptions, state any) error {
+	running, err := b.running(ctx, options.ID)
 	if err != nil || running {
 		return err
 	}
-	options := client.StartWorkflowOptions{
-		ID:                       id,
-		TaskQueue:                b.queue(),
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // another worker was faster
-		Memo:                     map[string]any{memoDatabase: b.relay.Database},
-		WorkflowTaskTimeout:      pollerTaskTimeout,
-		StaticSummary:            fmt.Sprintf("looks after shard %d of %d of pipeline %s", shard, b.cfg.Shards, b.name),
-	}
-	state := workflows.PollerState{Poller: activities.Poller{Shard: shard, Database: b.relay.Database}, Pipeline: b.name, Prefix: b.worker.cfg.Temporal.IDPrefix}
-	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflows.PollerWorkflow, state); err != nil {
-		return fmt.Errorf("start poller %s: %w", id, err)
+	options.TaskQueue = b.queue()
+	options.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING // another worker was faster
+	options.Memo = map[string]any{memoDatabase: b.relay.Database}
+	options.WorkflowTaskTimeout = pollerTaskTimeout
+	if _, err := b.worker.temporal.ExecuteWorkflow(ctx, options, workflow, state); err != nil {
+		return fmt.Errorf("start workflow %s: %w", options.ID, err)
 	}
 	return nil
 }
 
-// running looks for a running poller and whose it is.
+// running looks for a running workflow and whose it is.
 func (b *box) running(ctx context.Context, id string) (bool, error) {
 	found, err := b.worker.temporal.DescribeWorkflowExecution(ctx, id, "")
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for poller %s: %w", id, err)
+		return false, fmt.Errorf("look for workflow %s: %w", id, err)
 	}
 	info := found.GetWorkflowExecutionInfo()
 	if info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
@@ -96,11 +106,11 @@ func (b *box) running(ctx context.Context, id string) (bool, error) {
 	var database string
 	if payload := info.GetMemo().GetFields()[memoDatabase]; payload != nil {
 		if err := converter.GetDefaultDataConverter().FromPayload(payload, &database); err != nil {
-			return false, fmt.Errorf("read memo of poller %s: %w", id, err)
+			return false, fmt.Errorf("read memo of workflow %s: %w", id, err)
 		}
 	}
 	if database != b.relay.Database {
-		return false, fmt.Errorf("poller %s is there already: %w", id, &activities.WrongDatabaseError{Poller: database, Worker: b.relay.Database})
+		return false, fmt.Errorf("workflow %s is there already: %w", id, &activities.WrongDatabaseError{Poller: database, Worker: b.relay.Database})
 	}
 	return true, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func New(cfg *config.Config, opts ...Option) (*Worker, error) {
 // connect makes the clients of everything; none of them dials yet.
 func (w *Worker) connect() (err error) {
 	for name, db := range w.cfg.Databases {
-		if w.databases[name], err = openPool(db); err != nil {
+		if w.databases[name], err = openPool(db, connections(w.cfg, name)); err != nil {
 			return fmt.Errorf("databases.%s.url: %w", name, err)
 		}
 	}
@@ -183,11 +184,30 @@ func (w *Worker) close() {
 	}
 }
 
-// openPool makes a pool that connects when it is first used.
-func openPool(db config.Database) (*pgxpool.Pool, error) {
+// connections are as many as the pipelines of a database use at once: each shard
+// to read and to settle, each handler its own, and a few more.
+func connections(cfg *config.Config, database string) (n int32) {
+	for _, b := range cfg.Boxes() {
+		if b.Database != database {
+			continue
+		}
+		n += 4
+		if b.Inbox != nil {
+			n += int32(b.Inbox.Concurrency) + int32(b.Inbox.Consumers) + 2*int32(b.Shards)
+		}
+	}
+	return n
+}
+
+// openPool makes a pool that connects when it is first used, of the size that is
+// needed unless the url says another one.
+func openPool(db config.Database, needed int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(string(db.URL))
 	if err != nil {
 		return nil, err
+	}
+	if !strings.Contains(string(db.URL), "pool_max_conns") {
+		cfg.MaxConns = max(cfg.MaxConns, needed)
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "omnibox"

@@ -18,7 +18,11 @@ import (
 func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	took, from, err := e.stepsToLastLong(ctx)
 	if err == nil && goesOn(took) {
-		took, err = local(ctx, e.handling(), e.actions.Publish, activities.PublishIn{EventIn: e.EventIn, From: from})
+		handle := e.actions.Publish
+		if e.Plan.Inbox {
+			handle = e.actions.Apply
+		}
+		took, err = local(ctx, e.handling(), handle, activities.PublishIn{EventIn: e.EventIn, From: from})
 		e.Turn = e.Turn.Next(took)
 	}
 	switch {
@@ -70,7 +74,11 @@ func (e *event) carefully(ctx workflow.Context) (took Took, err error) {
 		e.Turn = e.Turn.Next(took)
 	}
 	if err == nil && goesOn(took) {
-		took, err = e.until(ctx, "to topic "+e.Turn.Topic, activityPublish, e.handling(), activities.PublishIn{EventIn: e.EventIn, From: len(e.Plan.Steps)})
+		handle := activityPublish
+		if e.Plan.Inbox {
+			handle = activityApply
+		}
+		took, err = e.until(ctx, e.way()+" topic "+e.Turn.Topic, handle, e.handling(), activities.PublishIn{EventIn: e.EventIn, From: len(e.Plan.Steps)})
 		e.Turn = e.Turn.Next(took)
 	}
 	if err != nil {

@@ -116,13 +116,21 @@ func (e *event) failed(ctx workflow.Context, status string, took Took) error {
 }
 
 func (e *event) tell(ctx workflow.Context, text string) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Event **%s** of pipeline %s, to topic %s with key %s.\n\n%s",
-		e.Turn.Type, e.Pipeline, e.Turn.Topic, e.Turn.Key, text))
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Event **%s** of pipeline %s, %s topic %s with key %s.\n\n%s",
+		e.Turn.Type, e.Pipeline, e.way(), e.Turn.Topic, e.Turn.Key, text))
+}
+
+// way is which way the event goes.
+func (e *event) way() string {
+	if e.Plan.Inbox {
+		return "from"
+	}
+	return "to"
 }
 
 // handling bounds the handler, and the steps if they have to run again.
 func (e *event) handling() time.Duration {
-	whole := 2 * e.lease()
+	whole := 2*e.lease() + e.Plan.Handler.Duration()
 	for _, s := range e.Plan.Steps {
 		whole += s.Timeout.Duration()
 	}

@@ -19,6 +19,7 @@ const (
 	activitySetPaused  = "SetPaused"
 	activitySteps      = "Steps"
 	activityPublish    = "Publish"
+	activityApply      = "Apply"
 	activityCommit     = "Commit"
 	activityDeadLetter = "DeadLetter"
 	activityReplay     = "Replay"

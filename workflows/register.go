@@ -43,9 +43,8 @@ func RegisterConsumer(r Registry, consumers *activities.Consumers) {
 func builtIn(relay *activities.Relay, events *activities.Events) map[string]any {
 	return map[string]any{
 		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
-		activitySteps: events.Steps, activityPublish: events.Publish, activityCommit: events.Commit,
+		activitySteps: events.Steps, activityPublish: events.Publish, activityApply: events.Apply, activityCommit: events.Commit,
 		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard, activityLook: events.Look,
-		activityConsume: (*activities.Consumers)(nil).Consume,
 	}
 }
 
@@ -53,6 +52,7 @@ func builtIn(relay *activities.Relay, events *activities.Events) map[string]any 
 // of built-in ones, and names that come twice.
 func CheckSteps(names []string) error {
 	taken := builtIn(nil, nil) // for its names only
+	taken[activityConsume] = nil
 	for _, name := range names {
 		if name == "" {
 			return errors.New("a step has no name")

@@ -140,11 +140,26 @@ func (c *cluster) producerID(ctx context.Context) (producer, error) {
 // limits gives the max.message.bytes of topics, leaving out those that we may
 // not know.
 func (c *cluster) limits(ctx context.Context, topics []string) (map[string]int, error) {
+	found, err := c.settings(ctx, topics, keyMaxMessageBytes)
+	out := make(map[string]int, len(found))
+	for topic, settings := range found {
+		out[topic] = int(settings[keyMaxMessageBytes])
+	}
+	return out, err
+}
+
+// Keys of a topic's configuration.
+const (
+	keyMaxMessageBytes = "max.message.bytes"
+	keyRetention       = "retention.ms"
+)
+
+// settings gives numbers of topics' configurations, leaving out those that we may
+// not know.
+func (c *cluster) settings(ctx context.Context, topics []string, keys ...string) (map[string]map[string]int64, error) {
 	req := &sarama.DescribeConfigsRequest{Version: 1}
 	for _, t := range topics {
-		req.Resources = append(req.Resources, &sarama.ConfigResource{
-			Type: sarama.TopicResource, Name: t, ConfigNames: []string{"max.message.bytes"},
-		})
+		req.Resources = append(req.Resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: keys})
 	}
 	var resp *sarama.DescribeConfigsResponse
 	err := c.ask(ctx, func(b *sarama.Broker) (err error) {
@@ -152,14 +167,19 @@ func (c *cluster) limits(ctx context.Context, topics []string) (map[string]int, 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("fetch limits of topics: %w", err)
+		return nil, fmt.Errorf("fetch configuration of topics: %w", err)
 	}
-	out := make(map[string]int)
+	out := make(map[string]map[string]int64)
 	for _, r := range resp.Resources {
 		for _, e := range r.Configs {
-			if n, err := strconv.Atoi(e.Value); err == nil && e.Name == "max.message.bytes" {
-				out[r.Name] = n
+			n, err := strconv.ParseInt(e.Value, 10, 64)
+			if err != nil || !slices.Contains(keys, e.Name) {
+				continue
 			}
+			if out[r.Name] == nil {
+				out[r.Name] = map[string]int64{}
+			}
+			out[r.Name][e.Name] = n
 		}
 	}
 	return out, nil

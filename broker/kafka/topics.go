@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -15,7 +17,19 @@ type TopicInfo struct {
 	Partitions int
 	// MaxMessageBytes bounds a batch, and so a record; 0 if we may not know it.
 	MaxMessageBytes int
-	Err             error
+	// Retention is how long messages are kept; below zero for ever, 0 if we may
+	// not know it.
+	Retention time.Duration
+	Err       error
+}
+
+// retention of so many milliseconds; for ever is written as -1, or as more than
+// anybody lives to see.
+func retention(ms int64) time.Duration {
+	if ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // CheckTopics looks topics up, without creating any. It blocks until the
@@ -27,12 +41,12 @@ func (p *Publisher) CheckTopics(ctx context.Context, names ...string) ([]TopicIn
 		if err != nil {
 			return err
 		}
-		limits, err := p.cluster.limits(ctx, names)
+		settings, err := p.cluster.settings(ctx, names, keyMaxMessageBytes, keyRetention)
 		if err != nil {
 			return err
 		}
 		for _, m := range meta.Topics {
-			info := TopicInfo{Name: m.Name, Partitions: len(m.Partitions), MaxMessageBytes: limits[m.Name]}
+			info := TopicInfo{Name: m.Name, Partitions: len(m.Partitions), MaxMessageBytes: int(settings[m.Name][keyMaxMessageBytes]), Retention: retention(settings[m.Name][keyRetention])}
 			if m.Err == sarama.ErrUnknownTopicOrPartition {
 				info.Err = missing(m.Name)
 			} else if m.Err != sarama.ErrNoError {

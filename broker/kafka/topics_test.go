@@ -149,6 +149,7 @@ func TestCheckTopics(t *testing.T) {
 		require.NoError(t, info.Err)
 		require.Equal(t, 3, info.Partitions)
 		require.Positive(t, info.MaxMessageBytes)
+		require.Positive(t, info.Retention)
 	}
 	f.down.Store(true)
 	_, err = p.CheckTopics(t.Context(), "t")

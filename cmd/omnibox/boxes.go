@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/omnibox-go/omnibox/store"
-	"github.com/omnibox-go/omnibox/store/migrate"
+	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
@@ -84,7 +84,7 @@ func (a *app) withBoxes(ctx context.Context, names []string, fn func(cfg *config
 			pools[b.Database] = db
 		}
 		// what an older or newer schema means is not known: nothing is read or changed
-		if err := migrate.Check(ctx, db, b.Table); err != nil {
+		if err := worker.CheckSchema(ctx, db, b); err != nil {
 			return fmt.Errorf("pipeline %s: %w", name, err)
 		}
 		s, err := store.Open(ctx, db, b.Store("cli"))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/store/migrate"
+	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
@@ -98,7 +99,7 @@ func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]stor
 		}
 		return []store.Check{failed("table", err, mend)}, nil
 	}
-	checks := []store.Check{checkSchema(migrate.Check(ctx, db, b.Table))}
+	checks := []store.Check{checkSchema(worker.CheckSchema(ctx, db, b))}
 	found, err := s.Doctor(ctx)
 	checks = append(checks, found...)
 	if err != nil {

@@ -28,7 +28,7 @@ The user of the database's url must own the tables.`,
 }
 
 // migrations calls fn for every database with the tables in it.
-func (a *app) migrations(ctx context.Context, fn func(name string, db *pgxpool.Pool, tables []string) error) error {
+func (a *app) migrations(ctx context.Context, fn func(name string, db *pgxpool.Pool, opts migrate.Options) error) error {
 	cfg, err := a.databases()
 	if err != nil {
 		return err
@@ -48,14 +48,17 @@ func (a *app) migrations(ctx context.Context, fn func(name string, db *pgxpool.P
 }
 
 // tablesIn lists the tables that pipelines use in a database.
-func tablesIn(cfg *config.Config, database string) []string {
-	var tables []string
+func tablesIn(cfg *config.Config, database string) (opts migrate.Options) {
 	for _, b := range cfg.Boxes() {
-		if b.Database == database && !slices.Contains(tables, b.Table) {
-			tables = append(tables, b.Table)
+		tables := &opts.Tables
+		if b.Inbox != nil {
+			tables = &opts.Inboxes
+		}
+		if b.Database == database && !slices.Contains(*tables, b.Table) {
+			*tables = append(*tables, b.Table)
 		}
 	}
-	return tables
+	return opts
 }
 
 // applied is a version that a target was brought to.
@@ -68,16 +71,18 @@ type applied struct {
 }
 
 func newMigrateUp(a *app) *cobra.Command {
-	var noNotify bool
+	var noNotify, partitioned bool
 	cmd := &cobra.Command{
 		Use: "up", Short: "Migrate to the newest version", Args: cobra.NoArgs,
 		Example: `  omnibox migrate up
+  omnibox migrate up --partitioned # inboxes in partitions by the time of landing
   omnibox migrate up --no-notify   # behind a pooler, or with very many small transactions`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 			all := []applied{}
-			err := a.migrations(cmd.Context(), func(name string, db *pgxpool.Pool, tables []string) error {
-				report, err := migrate.Up(cmd.Context(), db, migrate.Options{Tables: tables, NotifyOff: noNotify, Log: log})
+			err := a.migrations(cmd.Context(), func(name string, db *pgxpool.Pool, opts migrate.Options) error {
+				opts.NotifyOff, opts.Partitioned, opts.Log = noNotify, partitioned, log
+				report, err := migrate.Up(cmd.Context(), db, opts)
 				for _, one := range report.Applied {
 					all = append(all, applied{Database: name, Target: one.Target, Version: one.Version, Name: one.Name, Adopted: one.Adopted})
 				}
@@ -87,6 +92,7 @@ func newMigrateUp(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&noNotify, "no-notify", false, "create tables whose inserts do not wake workers up")
+	cmd.Flags().BoolVar(&partitioned, "partitioned", false, "create inboxes in partitions, one for each month of landing")
 	return cmd
 }
 
@@ -124,8 +130,8 @@ nothing. The exit code is 4 unless they are the same.`,
 		Example: "  omnibox migrate status",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, wrong := []target{}, false
-			err := a.migrations(cmd.Context(), func(name string, db *pgxpool.Pool, tables []string) error {
-				found, err := migrate.Status(cmd.Context(), db, migrate.Options{Tables: tables})
+			err := a.migrations(cmd.Context(), func(name string, db *pgxpool.Pool, opts migrate.Options) error {
+				found, err := migrate.Status(cmd.Context(), db, opts)
 				for _, s := range found {
 					state := "ok"
 					switch {

@@ -13,19 +13,19 @@ import (
 
 // tablesOf are the tables of a database, which must be named if there are
 // several: SQL that is printed is for one.
-func (a *app) tablesOf(database string) ([]string, error) {
+func (a *app) tablesOf(database string) (migrate.Options, error) {
 	cfg, err := a.databases()
 	if err != nil {
-		return nil, err
+		return migrate.Options{}, err
 	}
 	names := used(cfg)
 	switch {
 	case database == "" && len(names) == 1:
 		database = names[0]
 	case database == "":
-		return nil, usagef("which database? Name it with --database: %s", list(names))
+		return migrate.Options{}, usagef("which database? Name it with --database: %s", list(names))
 	case !slices.Contains(names, database):
-		return nil, usagef("no pipeline uses a database %s; there are: %s", database, list(names))
+		return migrate.Options{}, usagef("no pipeline uses a database %s; there are: %s", database, list(names))
 	}
 	return tablesIn(cfg, database), nil
 }
@@ -33,13 +33,14 @@ func (a *app) tablesOf(database string) ([]string, error) {
 // used lists the databases that have pipelines.
 func used(cfg *config.Config) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(cfg.Databases)), func(name string) bool {
-		return len(tablesIn(cfg, name)) == 0
+		opts := tablesIn(cfg, name)
+		return len(opts.Tables)+len(opts.Inboxes) == 0
 	})
 }
 
 func newMigratePrint(a *app) *cobra.Command {
 	var database string
-	var adopt, noNotify bool
+	var adopt, noNotify, partitioned bool
 	cmd := &cobra.Command{
 		Use: "print", Short: "Print the migrations as SQL, to be run by hand", Args: cobra.NoArgs,
 		Long: `Prints what migrate up does to a database that it has not seen, as SQL for psql.
@@ -48,16 +49,18 @@ Tables without a schema are taken to be in public.`,
 		Example: `  omnibox migrate print | psql "$OWNER_URL"
   omnibox migrate print --adopt   # the tables are there, made by omni-box`,
 		RunE: func(*cobra.Command, []string) error {
-			tables, err := a.tablesOf(database)
+			opts, err := a.tablesOf(database)
 			if err != nil {
 				return err
 			}
-			return migrate.Print(a.out, migrate.Options{Tables: tables, NotifyOff: noNotify, Adopt: adopt})
+			opts.NotifyOff, opts.Partitioned, opts.Adopt = noNotify, partitioned, adopt
+			return migrate.Print(a.out, opts)
 		},
 	}
 	cmd.Flags().StringVar(&database, "database", "", "the `name` of the database in the configuration, if it has several")
 	cmd.Flags().BoolVar(&adopt, "adopt", false, "the tables are there, made by omni-box")
 	cmd.Flags().BoolVar(&noNotify, "no-notify", false, "create tables whose inserts do not wake workers up")
+	cmd.Flags().BoolVar(&partitioned, "partitioned", false, "create inboxes in partitions, one for each month of landing")
 	return cmd
 }
 
@@ -66,7 +69,8 @@ func newMigrateGrants(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "grants USER", Short: "Print the rights that a worker or a producer needs, as SQL",
 		Long: `Prints the least rights that a database user needs, as SQL. A worker relays
-events; it serves the command line too, but for migrate up. A producer writes
+events, lands messages and handles them; it serves the command line too, but for
+migrate up. What handlers write to is not among its rights. A producer writes
 events. It connects to nothing.`,
 		Example: `  omnibox migrate grants relay | psql "$OWNER_URL"
   omnibox migrate grants shop --role producer`,
@@ -81,11 +85,11 @@ events. It connects to nothing.`,
 			if !slices.Contains(roles, migrate.Role(role)) {
 				return usagef("--role %s: it is %s or %s", role, migrate.Worker, migrate.Producer)
 			}
-			tables, err := a.tablesOf(database)
+			opts, err := a.tablesOf(database)
 			if err != nil {
 				return err
 			}
-			text, err := migrate.Grants(args[0], migrate.Role(role), tables)
+			text, err := migrate.Grants(args[0], migrate.Role(role), opts.Tables, opts.Inboxes...)
 			if err != nil {
 				return fmt.Errorf("print grants: %w", err)
 			}

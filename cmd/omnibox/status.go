@@ -11,7 +11,7 @@ import (
 
 func newStatus(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "status [pipeline...]", Short: "Show how pipelines stand: backlog, lag, held keys, dead letters, workflows, leases",
+		Use: "status [pipeline...]", Short: "Show how pipelines stand: backlog, lag, held keys, dead letters, consumers, workflows, leases",
 		Long: `Shows how all pipelines stand, or those named. Numbers are counted up to 10,000;
 beyond that they read >10000. It is cheap whatever the size of the table.
 
@@ -26,6 +26,12 @@ Of failed events that have a workflow it shows some, with links to Temporal's UI
 					all[i].cfg = b.cfg
 					var err error
 					if all[i].Status, err = b.Status(cmd.Context()); err != nil {
+						return err
+					}
+					if b.cfg.Inbox == nil {
+						continue
+					}
+					if all[i].consumers, err = b.Consumers(cmd.Context()); err != nil {
 						return err
 					}
 				}
@@ -43,7 +49,8 @@ Of failed events that have a workflow it shows some, with links to Temporal's UI
 // standing is how a pipeline stands, and is configured.
 type standing struct {
 	store.Status
-	cfg config.Box
+	cfg       config.Box
+	consumers []store.ConsumerPartition // of an inbox
 }
 
 func (a *app) printStatus(all []standing, t temporal) {
@@ -66,6 +73,7 @@ func (a *app) printDetails(one standing, t temporal) {
 	if s.Paused != nil {
 		a.printf("\n%s is paused %s.\n", s.Pipeline, since(*s.Paused))
 	}
+	a.printConsumers(one)
 	a.printWorkflows(one, t)
 	if s.Leased.N > 0 {
 		a.printf("\n%s: %s rows are leased one by one.\n", s.Pipeline, s.Leased)

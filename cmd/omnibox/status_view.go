@@ -17,6 +17,7 @@ type statusView struct {
 	HeldKeys   map[string]countView `json:"held_keys"`
 	Oldest     []holdView           `json:"oldest_holds"`
 	Dead       map[string]countView `json:"dead_letters"`
+	Consumers  []consumerView       `json:"consumers,omitempty"`
 	Workflows  workflowsView        `json:"workflows"`
 	Slots      []slotView           `json:"slots"`
 }
@@ -60,6 +61,7 @@ func statusViews(all []standing, t temporal) []statusView {
 			Backlog: countView(s.Backlog), Scheduled: countView(s.Scheduled), Leased: countView(s.Leased), Held: countView(s.Held),
 			HeldKeys: map[string]countView{}, Oldest: []holdView{}, Dead: map[string]countView{},
 		}
+		v.Consumers = one.consumerViews()
 		if s.Paused != nil {
 			v.Paused = new(pauseView(*s.Paused))
 		}

@@ -70,7 +70,7 @@ func newBed(t *testing.T) *bed {
 			return err
 		}
 		defer db.Close()
-		_, err = migrate.Up(ctx, db, migrate.Options{})
+		_, err = migrate.Up(ctx, db, migrate.Options{Tables: []string{migrate.DefaultTable}, Inboxes: []string{migrate.DefaultInbox}})
 		return err
 	})
 	b := newBedOn(t, devtest.DatabaseFrom(t, template))

@@ -62,7 +62,7 @@ func (b Box) Store(owner string) store.Config {
 	if b.Outbox != nil {
 		cfg.Filter = store.Filter(b.Outbox.Filter)
 	} else {
-		_ = b.Inbox.Group // TODO
+		cfg.Group = b.Inbox.Group
 	}
 	if b.Lane != LaneBatch {
 		cfg.Escalation = store.Escalation{Most: b.MaxEscalations, Parked: b.MaxParked, ParkFor: b.ParkFor}

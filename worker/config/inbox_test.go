@@ -30,7 +30,7 @@ func TestInbox(t *testing.T) {
 	b, found := c.Box("billing")
 	require.True(t, found)
 	require.Equal(t, "inboxes.billing", b.Path())
-	// TODO group
+	require.Equal(t, "billing", b.Store("me").Group)
 	require.Equal(t, "inbox_events", b.Store("me").Table)
 }
 

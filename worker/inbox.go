@@ -1,0 +1,98 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/inbox"
+	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/worker/config"
+)
+
+// errNoHandler says how an inbox gets handlers.
+var errNoHandler = errors.New("there is no handler: set handler.sql, or give a program's worker a router with worker.Router")
+
+// finder finds the handlers of an inbox: by a router, or in the configuration.
+func (o *options) finder(b config.Box) (inbox.Finder, error) {
+	router, sql := o.routers[b.Name], b.Inbox.Handler.SQL
+	switch {
+	case router.router != nil && sql != "":
+		return nil, errors.New("it has a router and handler.sql: leave one of them out")
+	case sql != "":
+		return inbox.SQL(sql), nil
+	case router.router == nil:
+		return nil, errNoHandler
+	}
+	routes, err := router.router.Build(router.routed...)
+	if err != nil {
+		return nil, err
+	}
+	if b.Inbox.Ack == config.AckExactlyOnce {
+		if outside := routes.OutsideTx(); len(outside) > 0 {
+			return nil, fmt.Errorf("ack is %s, but these handlers do not run in the completing transaction: %s; register them with inbox.HandleTx, or set ack: %s",
+				config.AckExactlyOnce, strings.Join(outside, "; "), config.AckOnSuccess)
+		}
+	}
+	return routes, nil
+}
+
+// prepareInbox finds what is wrong with an inbox and its handlers before anything
+// runs.
+func (b *box) prepareInbox() (err error) {
+	b.breaker = pipeline.NewBreaker(b.name, b.worker.databases[b.cfg.Database].Ping, b.log)
+	if b.handlers, err = b.worker.options.finder(b.cfg); err != nil {
+		return err
+	}
+	if _, err := b.applier(nil); err != nil {
+		return err
+	}
+	if b.reader, err = b.newReader(); err != nil {
+		return fmt.Errorf("message: %w", err)
+	}
+	_, err = b.worker.newConsumer(b.cfg.Broker, b.subscription()) // dials nothing
+	return err
+}
+
+// classes are those of SQLSTATE codes that the configuration gives.
+func classes(h config.Handler) map[string]omnibox.Class {
+	all := map[string]omnibox.Class{}
+	for _, code := range h.Permanent {
+		all[code] = omnibox.ClassPermanent
+	}
+	for _, code := range h.Transient {
+		all[code] = omnibox.ClassTransient
+	}
+	return all
+}
+
+// applier gives messages to handlers that complete in the table.
+func (b *box) applier(s *store.Store) (*inbox.Applier, error) {
+	in := b.cfg.Inbox
+	return inbox.NewApplier(b.handlers, s, inbox.Config{
+		Concurrency: in.Concurrency, Timeout: in.HandlerTimeout, Batch: b.cfg.Batch, Classes: classes(in.Handler), Log: b.log,
+		Probe: b.worker.databases[b.cfg.Database].Ping,
+	})
+}
+
+// applies sets up what a pipeline does with the messages of an inbox.
+func (b *box) applies(cfg *pipeline.Config, lane *store.Lane) error {
+	a, err := b.applier(b.store)
+	if err != nil {
+		return err
+	}
+	cfg.Handler, cfg.LaneHandler, cfg.Bounded = a, a.With(lane.Store()), true
+	return nil
+}
+
+// checkStatement asks the database whether it could run the handler.
+func (b *box) checkStatement(ctx context.Context) error {
+	statement, ok := b.handlers.(*inbox.Statement)
+	if !ok {
+		return nil
+	}
+	return statement.Check(ctx, b.worker.databases[b.cfg.Database])
+}
