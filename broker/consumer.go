@@ -39,7 +39,9 @@ type Partition struct {
 type Consumer interface {
 	// Run joins the group and calls handle with one poll after the other, never
 	// with two at a time, until ctx ends or handle fails. Then it leaves the
-	// group. It returns nil once ctx has ended, else the error of handle.
+	// group. It returns nil once ctx has ended, else the error of handle. A call
+	// under way when ctx ends is waited for and can still commit, with a context
+	// that has not ended.
 	//
 	// A poll has at least one message and at most Subscription.MaxPoll, of one or
 	// more partitions: what has arrived by the time that the last call returned,
