@@ -27,9 +27,9 @@ var _ pipeline.Handler = (*inbox.Applier)(nil)
 var errBad = errors.New("bad")
 
 // Keys are handled side by side, each in its order; when a message fails nothing
-// of it remains, and those behind it wait.
+// of it remains, and those behind it wait, until another attempt succeeds.
 //
-// trap: 24
+// trap: 23, 24
 func TestEachKeyInItsOrderWithItsEffect(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -37,8 +37,9 @@ func TestEachKeyInItsOrderWithItsEffect(t *testing.T) {
 	for i := range 20 {
 		keys = append(keys, fmt.Sprint("k", i))
 	}
+	var mended atomic.Bool
 	b.on(func(_ context.Context, _ pgx.Tx, m inbox.Message[placed]) error {
-		if m.Key == "k3" && m.Payload.N == 5 {
+		if m.Key == "k3" && m.Payload.N == 5 && !mended.Load() {
 			return errBad
 		}
 		return nil
@@ -64,6 +65,11 @@ func TestEachKeyInItsOrderWithItsEffect(t *testing.T) {
 			require.Equal(t, omnibox.ErrNotSent, errs[i])
 			require.False(t, done)
 		}
+	}
+	mended.Store(true)
+	require.Equal(t, make([]error, len(events)), b.handle(t, events))
+	for _, key := range keys {
+		require.Equal(t, upTo(10), b.effects(t, key), key)
 	}
 }
 

@@ -87,7 +87,7 @@ func (a *Applier) complete(ctx context.Context, c classes, items []item, run fun
 	case errors.Is(err, omnibox.ErrLeaseLost):
 		return err
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", omnibox.ErrNotSent, tell(err))
+		return fmt.Errorf("%w: %w", omnibox.ErrNotSent, context.Cause(ctx))
 	case late:
 		return omnibox.Unreachable(errDatabase)
 	case errors.Is(err, pgx.ErrTxCommitRollback):
