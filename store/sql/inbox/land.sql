@@ -4,15 +4,26 @@
 -- has its letter. Returns how many are new, and how many of those could not be
 -- read. Rows are written in the order of their message ids, which is one for all
 -- who land, so that none waits for one that waits for it.
--- Locks: the new rows; waits for a transaction that lands one of the messages.
+-- Two consumers may have one partition for a moment, when it changes hands:
+--
+--  1. the old one takes places for messages 1 to 9, and waits for another row
+--  2. the new one lands 1 to 5, with later places
+--  3. the old one goes on: 1 to 5 are there, and 6 to 9 are before them
+--
+-- So they take turns.
+-- Locks: an advisory one for each partition, in order; the new rows; waits for a
+-- transaction that lands one of the messages.
 -- Index: the unique one on message_id and consumer_group.
 with clock as materialized (
 	select clock_timestamp() as now, pg_get_serial_sequence(@quoted, 'seq')::regclass as numbers
+), turns as materialized ( -- those who land the same partition take turns, and then their places
+	select pg_advisory_xact_lock(hashtextextended(@table || ' ' || @group || ' ' || p.topic, p.partition))
+	from (select distinct * from unnest(@topics::text[], @partitions::integer[]) p (topic, partition) order by topic, partition) p
 ), input as materialized (
 	select i.*, nextval((select numbers from clock)) as seq,
 		(select now from clock) + i.ord * interval '1 microsecond' as created_at
 	from (
-		select * from unnest(
+		select i.* from (select count(*) from turns) t, unnest(
 			@ids::uuid[], @message_ids::text[], @sources::text[], @topics::text[],
 			@keys::text[], @raw_keys::bytea[], @partitions::integer[], @offsets::bigint[],
 			@occurred_ats::timestamptz[], @types::text[], @payloads::text[], @bodies::bytea[],
@@ -24,7 +35,7 @@ with clock as materialized (
 			"offset", occurred_at, event_type, payload, body, content_type, headers,
 			raw_headers, schema_version, trace_id, correlation_id, causation_id, max_attempts, error, ord
 		)
-		order by ord
+		order by i.ord
 	) i
 ), landed as (
 	insert into {{table}} as t (
@@ -40,7 +51,7 @@ with clock as materialized (
 		nullif(i.error, ''), case when i.error <> '' then 'permanent' end, i.seq, i.created_at, i.created_at, i.created_at
 	from input i
 	order by i.message_id collate "C", i.ord
-	on conflict do nothing
+	on conflict (message_id, consumer_group) do nothing
 	returning t.id, t.created_at, t.topic, t.partition_key, t.event_type, t.status, t.last_error
 ), letters as (
 	insert into omnibox.dead_letters

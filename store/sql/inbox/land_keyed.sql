@@ -3,17 +3,20 @@
 -- deleted once they are handled. Keys and then rows are written in the order of
 -- the message ids, which is one for all who land, so that none waits for one that
 -- waits for it.
--- Locks: the new keys and rows; waits for a transaction that lands one of the
--- messages.
+-- Locks: an advisory one for each partition, in order; the new keys and rows; waits
+-- for a transaction that lands one of the messages.
 -- Index: primary key of omnibox.inbox_keys; the unique one on message_id and
 -- consumer_group, if there is one.
 with clock as materialized (
 	select clock_timestamp() as now, pg_get_serial_sequence(@quoted, 'seq')::regclass as numbers
+), turns as materialized ( -- those who land the same partition take turns, and then their places
+	select pg_advisory_xact_lock(hashtextextended(@table || ' ' || @group || ' ' || p.topic, p.partition))
+	from (select distinct * from unnest(@topics::text[], @partitions::integer[]) p (topic, partition) order by topic, partition) p
 ), input as materialized (
 	select i.*, nextval((select numbers from clock)) as seq,
 		(select now from clock) + i.ord * interval '1 microsecond' as created_at
 	from (
-		select * from unnest(
+		select i.* from (select count(*) from turns) t, unnest(
 			@ids::uuid[], @message_ids::text[], @sources::text[], @topics::text[],
 			@keys::text[], @raw_keys::bytea[], @partitions::integer[], @offsets::bigint[],
 			@occurred_ats::timestamptz[], @types::text[], @payloads::text[], @bodies::bytea[],
@@ -25,7 +28,7 @@ with clock as materialized (
 			"offset", occurred_at, event_type, payload, body, content_type, headers,
 			raw_headers, schema_version, trace_id, correlation_id, causation_id, max_attempts, error, ord
 		)
-		order by ord
+		order by i.ord
 	) i
 ), keys as (
 	insert into omnibox.inbox_keys (table_name, consumer_group, message_id, event_id, landed_at)
