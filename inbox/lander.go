@@ -73,6 +73,7 @@ const (
 	lookEvery   = time.Second
 	landFirst   = 100 * time.Millisecond
 	landMost    = 5 * time.Second
+	landLast    = 5 * time.Second
 	settleChunk = 1000
 )
 
@@ -96,8 +97,20 @@ type landing struct {
 	uncommitted *uncommitted
 }
 
+// outliving is ctx, which lasts for a while after its end: a poll in hand is still
+// landed and committed then, so that it does not come again.
+func outliving(ctx context.Context) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(landLast, func() { cancel(context.Cause(ctx)) })
+	})
+	return lasting, func() { stop(); cancel(context.Canceled) }
+}
+
 // land writes a poll, and commits what the strategy allows.
 func (r *landing) land(ctx context.Context, poll []broker.Message) error {
+	ctx, done := outliving(ctx)
+	defer done()
 	events := make([]*omnibox.Event, len(poll))
 	last := map[broker.Partition]int64{}
 	for i, m := range poll {
