@@ -92,6 +92,12 @@ type rowView struct {
 	SchemaVersion  string            `json:"schema_version,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty"`
 	ContentType    string            `json:"content_type,omitempty"`
+	MessageID      string            `json:"message_id,omitempty"`
+	Source         string            `json:"source,omitempty"`
+	ConsumerGroup  string            `json:"consumer_group,omitempty"`
+	Partition      *int              `json:"partition,omitempty"`
+	Offset         *int64            `json:"offset,omitempty"`
+	RawHeaders     *json.RawMessage  `json:"raw_headers,omitempty"`
 	PayloadBytes   int               `json:"payload_bytes"`
 	Payload        *json.RawMessage  `json:"payload,omitempty"`
 	Body           []byte            `json:"body,omitempty"`
@@ -108,6 +114,7 @@ func (v viewer) row(r *store.Row) *rowView {
 		CompletedAt: r.CompletedAt, LastError: r.LastError, LockedBy: r.LockedBy, LeaseUntil: r.LeaseUntil, TraceID: r.TraceID,
 		CorrelationID: r.CorrelationID, CausationID: r.CausationID, IdempotencyKey: r.IdempotencyKey,
 		SchemaVersion: r.SchemaVersion, Headers: r.Headers, ContentType: r.ContentType, PayloadBytes: r.PayloadBytes, Body: r.Body,
+		MessageID: r.MessageID, Source: r.Source, ConsumerGroup: r.ConsumerGroup, Partition: r.Partition, Offset: r.Offset, RawHeaders: r.RawHeaders,
 	}
 	if r.Body == nil {
 		out.Payload = r.Payload
@@ -211,7 +218,8 @@ func (a *app) printLetter(t temporal, l letterView) {
 func (a *app) printRow(t temporal, r *rowView) {
 	a.printf("Row: %s\n", r.Status)
 	a.fields(
-		"event", r.ID, "topic", r.Topic, "key", r.Key, "type", r.Type, "aggregate", r.AggregateType+" "+r.AggregateID,
+		"event", r.ID, "topic", r.Topic, "key", r.Key, "type", r.Type, "aggregate", aggregate(r),
+		"message", r.MessageID, "source", r.Source, "group", r.ConsumerGroup, "place", place(r),
 		"created", stamp(r.CreatedAt), "due", stamp(r.ScheduledAt),
 		"attempts", fmt.Sprintf("%d of %d, replayed %s", r.Attempts, r.MaxAttempts, count(r.Replays, "time", "times")),
 		"last error", r.LastError, "locked by", r.LockedBy, "trace", r.TraceID, "correlation", r.CorrelationID,
@@ -231,6 +239,22 @@ func (a *app) printRow(t temporal, r *rowView) {
 	default:
 		a.fields("payload", count(r.PayloadBytes, "byte", "bytes")+"; --payload shows it")
 	}
+}
+
+// aggregate is empty where a message names none.
+func aggregate(r *rowView) string {
+	if r.AggregateType == "" {
+		return ""
+	}
+	return r.AggregateType + " " + r.AggregateID
+}
+
+// place is where a message was in its topic.
+func place(r *rowView) string {
+	if r.Partition == nil || r.Offset == nil {
+		return ""
+	}
+	return fmt.Sprintf("partition %d, offset %d", *r.Partition, *r.Offset)
 }
 
 // fields prints names and values, leaving out empty values.

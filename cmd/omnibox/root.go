@@ -53,8 +53,9 @@ type app struct {
 }
 
 const rootHelp = `omnibox brings the events of an outbox table in Postgres to Kafka, at least once
-and in order per key. What cannot be delivered becomes a dead letter, to be
-looked at, replayed or discarded.
+and in order per key, and messages from Kafka to an inbox table, where each is
+applied once, in the transaction of its handler. What cannot be delivered or
+applied becomes a dead letter, to be looked at, replayed or discarded.
 
 Without a file OMNIBOX_DATABASE_URL and OMNIBOX_KAFKA_BROKERS are enough; see
 docs/configuration.md. Every listing can also be had as JSON.
@@ -68,14 +69,15 @@ Exit codes:
 
 const rootExamples = `  omnibox migrate up            # make the tables
   omnibox doctor                # is everything there that a worker needs?
-  omnibox worker                # relay
+  omnibox worker                # relay, receive
   omnibox status                # backlog, lag, held keys, dead letters
+  omnibox events list orders    # what waits, and for what
   omnibox dead list             # what could not be delivered, and why
   omnibox -c omnibox.yaml config check`
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use: "omnibox", Short: "A transactional outbox for Postgres and Kafka",
+		Use: "omnibox", Short: "A transactional outbox and inbox for Postgres and Kafka",
 		Long: rootHelp, Example: rootExamples,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -92,7 +94,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "`format` of listings: table or json")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newMigrate(a), newConfig(a), newStatus(a), newDead(a), newPause(a), newResume(a), newDoctor(a), newWorker(a), newHealth(a), newVersion(a),
+		newMigrate(a), newConfig(a), newStatus(a), newEvents(a), newDead(a), newPause(a), newResume(a), newDoctor(a), newWorker(a), newHealth(a), newVersion(a),
 	)
 	return root
 }
