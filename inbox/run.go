@@ -113,7 +113,7 @@ func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Conte
 	go a.try(runCtx, tx, run, done)
 	select {
 	case err := <-done:
-		return judge(ctx, runCtx, err)
+		return judge(ctx, runCtx, err, timedOut)
 	case <-runCtx.Done():
 	}
 	returned, err := within(grace, done)
@@ -125,10 +125,10 @@ func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Conte
 		}
 	}
 	if returned {
-		return judge(ctx, runCtx, err)
+		return judge(ctx, runCtx, err, timedOut)
 	}
 	a.cfg.Log.WarnContext(ctx, "handler does not return, and is not waited for any longer", slog.Duration("timeout", a.cfg.Timeout))
-	return judge(ctx, runCtx, timedOut)
+	return judge(ctx, runCtx, timedOut, timedOut)
 }
 
 // within waits for a handler for a while.
@@ -145,18 +145,19 @@ func within(d time.Duration, done <-chan error) (returned bool, err error) {
 
 // judge tells a failure of the handler from the end of its time, or of
 // everything, which it may have seen first and called by a name of its own.
-func judge(ctx, runCtx context.Context, err error) error {
+func judge(ctx, runCtx context.Context, err, timedOut error) error {
+	late := errors.Is(context.Cause(runCtx), timedOut) // before anything else ended
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !late:
 		if said := tell(err); marked(err) && omnibox.ClassOf(err) != omnibox.ClassTransient || isSkip(err) {
 			return said
 		}
 		return fmt.Errorf("%w: %w", omnibox.ErrNotSent, context.Cause(ctx))
 	case marked(err):
-	case runCtx.Err() != nil:
-		return context.Cause(runCtx)
+	case late:
+		return timedOut
 	}
 	if omnibox.ClassOf(err) == omnibox.ClassCancelled { // else it would come again at once, uncounted, for ever
 		return omnibox.Transient(errors.New(tell(err).Error()))

@@ -47,7 +47,7 @@ func TestAHandlerThatTakesTooLong(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
 			b.cfg.Timeout = 100 * time.Millisecond
-			b.on(func(ctx context.Context, tx pgx.Tx, _ inbox.Message[placed]) error { return hang(ctx, tx) })
+			b.onUncut(func(ctx context.Context, tx pgx.Tx, _ inbox.Message[placed]) error { return hang(ctx, tx) })
 			events := b.land(t, 2, "a")
 			errs := b.handle(t, events)
 			require.EqualError(t, errs[0], "handler timed out after 100ms")
@@ -90,7 +90,7 @@ func TestAHandlerThatIsJustInTime(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.cfg.Timeout = 10 * time.Millisecond
-	b.on(func(ctx context.Context, _ pgx.Tx, m inbox.Message[placed]) error {
+	b.onUncut(func(ctx context.Context, _ pgx.Tx, m inbox.Message[placed]) error {
 		<-ctx.Done()
 		require.EqualError(t, context.Cause(ctx), "handler timed out after 10ms")
 		if m.Key == "b" {
