@@ -50,7 +50,8 @@ type Plan struct {
 	ParkFor Milliseconds `json:"park_for"`
 	// Inbox says that events are applied, and not published.
 	Inbox bool `json:"inbox,omitempty"`
-	// Handler is how long one run of the handler may take, beyond two leases.
+	// Handler is how long the handler may take with one event, what is around it
+	// included, beyond two leases.
 	Handler Milliseconds `json:"handler,omitempty"`
 	// Attributes says that the namespace has the search attributes.
 	Attributes bool `json:"attributes,omitempty"`

@@ -119,7 +119,7 @@ func (r *landing) land(ctx context.Context, poll []broker.Message) error {
 	}
 	if r.Ack == AtMostOnce {
 		if err := r.Consumer.Commit(ctx, last); err != nil {
-			return nil //nolint:nilerr // ctx has ended, and nothing has been done: they come again
+			return nil // ctx has ended, and nothing has been done: they come again
 		}
 	}
 	landed, err := r.insist(ctx, events)

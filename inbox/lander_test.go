@@ -68,7 +68,9 @@ func (b *landingBed) run(t *testing.T, until func() bool, wrap func(broker.Consu
 	go func() { done <- l.Run(ctx) }()
 	require.Eventually(t, func() bool { return until() || ctx.Err() != nil }, 20*time.Second, 5*time.Millisecond)
 	stop()
-	_ = <-done // of whoever died, if anybody
+	if err := <-done; err != nil {
+		t.Log(err) // of whoever died
+	}
 }
 
 // committed is the offset behind the last committed one.

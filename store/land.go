@@ -52,6 +52,10 @@ func (s *Store) Land(ctx context.Context, events []*omnibox.Event) (Landed, erro
 	if !s.isInbox() {
 		return landed, s.wrap("land messages", errOutbox)
 	}
+	events, err := whole(events)
+	if err != nil {
+		return landed, s.wrap("land messages", err)
+	}
 	byKeys, err := s.byKeys(ctx)
 	if err != nil {
 		return landed, s.wrap("land messages", err)
@@ -68,6 +72,30 @@ func (s *Store) Land(ctx context.Context, events []*omnibox.Event) (Landed, erro
 		}
 	}
 	return landed, nil
+}
+
+// whole gives every message what its row must have: an id, which is its place in
+// the broker if it has none, a source, a key and a type.
+func whole(events []*omnibox.Event) ([]*omnibox.Event, error) {
+	out := events
+	for i, e := range events {
+		if e.Origin == nil {
+			return nil, fmt.Errorf("message %d of %d has no Origin: set where it came from", i+1, len(events))
+		}
+		if e.Origin.MessageID != "" && e.Origin.Source != "" && e.Key != "" && e.Type != "" {
+			continue
+		}
+		if &out[0] == &events[0] {
+			out = slices.Clone(events)
+		}
+		filled, origin := *e, *e.Origin
+		origin.MessageID = cmp.Or(origin.MessageID, standing(e))
+		origin.Source = cmp.Or(origin.Source, e.Topic)
+		filled.Key, filled.Type = cmp.Or(e.Key, origin.MessageID), cmp.Or(e.Type, "unknown")
+		filled.Origin = &origin
+		out[i] = &filled
+	}
+	return out, nil
 }
 
 // inOrder sorts messages by what all who land agree on.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -268,4 +269,49 @@ func TestCountingPendingIsBounded(t *testing.T) {
 	require.Contains(t, text, "Index Only Scan using inbox_events_due")
 	require.NotContains(t, text, "Seq Scan on")
 	require.Contains(t, text, "Heap Fetches: 0")
+}
+
+func TestWhatAMessageLacksIsFilledIn(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	s := b.inbox(t, store.Config{})
+	bare := &omnibox.Event{Topic: "orders", Origin: &omnibox.Origin{Partition: 2, Offset: 7, Unreadable: "garbage"}}
+	require.Equal(t, store.Landed{New: 1, Unreadable: 1}, land(t, s, message("k", 1), bare))
+	require.Empty(t, bare.Key, "what the caller has is left alone")
+	require.Equal(t, "orders:2:7 orders orders:2:7 unknown", one[string](t, b,
+		`select message_id || ' ' || source || ' ' || partition_key || ' ' || event_type from inbox_events where "offset" = 7`))
+	_, err := s.Land(t.Context(), []*omnibox.Event{message("k", 2), {Topic: "orders"}})
+	require.ErrorContains(t, err, "message 2 of 2 has no Origin: set where it came from")
+	require.Equal(t, 2, one[int](t, b, "select count(*) from inbox_events"))
+}
+
+func TestLandingWakesWorkers(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		b := inboxBed(t, partitioned)
+		s := b.inbox(t, store.Config{})
+		conn, err := b.db.Acquire(t.Context())
+		require.NoError(t, err)
+		defer conn.Release()
+		_, err = conn.Exec(t.Context(), fmt.Sprintf("listen omnibox_%d", one[uint32](t, b, "select 'inbox_events'::regclass::oid")))
+		require.NoError(t, err)
+		land(t, s, message("k", 1))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		n, err := conn.Conn().WaitForNotification(ctx)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(fetchAll(t, claim(t, s), 1)[0].Fence.Slot), n.Payload)
+	}
+}
+
+// A message with a body is landed also where rows are leased: nothing is sent from
+// an inbox.
+func TestABodyIsLandedWhereRowsAreLeased(t *testing.T) {
+	t.Parallel()
+	b := inboxBed(t, false)
+	s := b.inbox(t, store.Config{Claim: store.ClaimRow})
+	require.NoError(t, s.Register(t.Context(), s.Settings()))
+	e := message("k", 1)
+	e.Payload, e.Body, e.ContentType = nil, []byte{1, 2}, "application/x-protobuf"
+	require.Equal(t, store.Landed{New: 1}, land(t, s, e))
 }

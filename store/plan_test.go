@@ -81,8 +81,7 @@ func (b *bed) fillMixed(t testing.TB, n int) {
 		from generate_series(1, 3 * $1::int / 2) g`, n)
 }
 
-// readPlan explains the first read of a claim; the second explanation, since the
-// first one may find what a vacuum has left to do.
+// readPlan explains the first read of a claim.
 func readPlan(t testing.TB, n int, analyzed bool) (buffers int, plan string) {
 	t.Helper()
 	b := newBed(t)
@@ -95,7 +94,14 @@ func readPlan(t testing.TB, n int, analyzed bool) (buffers int, plan string) {
 	if analyzed {
 		b.exec(t, "vacuum analyze outbox_events")
 	}
-	sql, args := b.open(t, store.Config{}).ReadForTest(allSlots(), 8, 500)
+	return b.explainRead(t, b.open(t, store.Config{}))
+}
+
+// explainRead explains the first read of a claim twice, since the first may find
+// what a vacuum has left to do.
+func (b *bed) explainRead(t testing.TB, s *store.Store) (buffers int, plan string) {
+	t.Helper()
+	sql, args := s.ReadForTest(allSlots(), 8, 500)
 	tx := b.begin(t)
 	_, err := tx.Exec(t.Context(), store.ByIndexForTest)
 	require.NoError(t, err)
@@ -110,4 +116,31 @@ func readPlan(t testing.TB, n int, analyzed bool) (buffers int, plan string) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(plan), &parsed))
 	return parsed[0].Plan.Hit + parsed[0].Plan.Read, plan
+}
+
+// What is in an inbox beside what is due costs a fetch nothing either, in
+// partitions or not.
+//
+// trap: 31
+func TestInboxFetchCostsTheSameAtAnySize(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		b := inboxBed(t, partitioned)
+		s := b.inbox(t, store.Config{})
+		var small int
+		for _, n := range []int{10_000, 90_000} { // the last month has a tenth, the rest is of this one
+			b.exec(t, `insert into inbox_events (id, message_id, consumer_group, source, topic, partition_key, event_type, payload, status, completed_at, created_at, scheduled_at)
+				select gen_random_uuid(), gen_random_uuid(), 'billing', 'shop', 'orders', 'key-' || g % 997, 'order.placed', jsonb_build_object('n', g, 'text', repeat('x', 220)),
+					case when g % 3 = 0 then 'completed' else 'pending' end, case when g % 3 = 0 then at end, at, at
+				from generate_series(1, $1::int) g, lateral (select now() - case when g % 10 = 1 then interval '31 days' else interval '0' end as at) c`, n)
+			b.exec(t, "vacuum analyze inbox_events")
+			buffers, plan := b.explainRead(t, s)
+			t.Logf("partitioned=%v, %d more: %d buffers", partitioned, n, buffers)
+			require.NotRegexp(t, "Seq Scan|Bitmap", plan)
+			if small == 0 {
+				small = buffers
+			}
+			require.LessOrEqual(t, float64(buffers), 1.4*float64(small), plan)
+		}
+	}
 }

@@ -24,10 +24,10 @@ import (
 var roles atomic.Int64
 
 // asRole connects as a user of its own who has what migrate.Grants gives a role.
-func asRole(tb testing.TB, db *pgxpool.Pool, role migrate.Role) *pgxpool.Pool {
+func asRole(tb testing.TB, db *pgxpool.Pool, role migrate.Role, inboxes ...string) *pgxpool.Pool {
 	tb.Helper()
 	user := fmt.Sprintf("%s_%d_%d", role, os.Getpid(), roles.Add(1))
-	grants, err := migrate.Grants(user, role, nil)
+	grants, err := migrate.Grants(user, role, nil, inboxes...)
 	require.NoError(tb, err)
 	_, err = db.Exec(tb.Context(), "create role "+user+" login; "+grants)
 	require.NoError(tb, err)
@@ -173,4 +173,80 @@ func TestAMissingRightIsAHint(t *testing.T) {
 	require.Equal(t, 1, strings.Count(err.Error(), cure))
 	b.exec(t, "revoke all on schema omnibox from "+user)
 	require.ErrorContains(t, migrate.Check(t.Context(), worker, "outbox_events"), cure)
+}
+
+// trap: 35
+func TestInboxContractUnderTheLeastPrivileges(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		t.Run(fmt.Sprintf("partitioned=%v", partitioned), func(t *testing.T) {
+			t.Parallel()
+			storetest.RunInbox(t, func(tb testing.TB) storetest.InboxSystem {
+				tb.Helper()
+				b := inboxBed(tb, partitioned)
+				worker := asRole(tb, b.db, migrate.Worker, "inbox_events")
+				return &privilegedInbox{
+					system: &system{bed: b, worker: worker, claim: store.ClaimShard, group: "billing"},
+					person: &system{bed: &bed{db: worker}, worker: worker, claim: store.ClaimShard, group: "billing"},
+				}
+			})
+		})
+	}
+}
+
+// privilegedInbox is an inbox that only the test itself owns.
+type privilegedInbox struct {
+	*system
+	person *system
+}
+
+func (p *privilegedInbox) Replay(tb testing.TB, id uuid.UUID) {
+	tb.Helper()
+	p.person.Replay(tb, id)
+}
+
+func (p *privilegedInbox) Discard(tb testing.TB, id uuid.UUID) {
+	tb.Helper()
+	p.person.Discard(tb, id)
+}
+
+// trap: 35
+func TestTheGrantsSufficeForEverythingElseOfAnInbox(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		b := inboxBed(t, partitioned)
+		worker := asRole(t, b.db, migrate.Worker, "inbox_events")
+		s, err := store.Open(t.Context(), worker, store.Config{Owner: "w1", Group: "billing", OnComplete: "delete"})
+		require.NoError(t, err)
+		require.NoError(t, migrate.CheckInbox(t.Context(), worker, "inbox_events"))
+		require.NoError(t, s.Register(t.Context(), s.Settings()))
+		require.NoError(t, s.RefuseForeignGroups(t.Context()))
+		require.NoError(t, s.ReportConsumer(t.Context(), "m", []store.ConsumerPartition{{Topic: "orders"}}))
+		require.NoError(t, s.ForgetConsumer(t.Context(), "m"))
+		land(t, s, messages(3)...)
+		_, err = s.Status(t.Context())
+		require.NoError(t, err)
+		_, err = s.PauseKey(t.Context(), store.PauseKeyParams{Key: omnibox.OrderKey{Topic: "orders", Key: "k1"}, By: "ann"})
+		require.NoError(t, err)
+		require.Len(t, fetchAll(t, claim(t, s), 10), 2)
+		topics, err := s.Topics(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"orders"}, topics)
+		checks, err := s.Doctor(t.Context())
+		require.NoError(t, err)
+		require.Len(t, checks, 10)
+		for _, c := range checks {
+			require.Equal(t, store.HealthOK, c.State, "%+v", c)
+		}
+		b.exec(t, "revoke insert on inbox_events from "+worker.Config().ConnConfig.User)
+		b.exec(t, "revoke all on omnibox.inbox_keys from "+worker.Config().ConnConfig.User)
+		c := check(t, s, "grants")
+		require.Equal(t, store.HealthFail, c.State)
+		require.Contains(t, c.Mend, `grant insert on "public"."inbox_events"`)
+		require.Contains(t, c.Mend, `grant insert, select on "omnibox"."inbox_keys"`)
+		_, err = s.Land(t.Context(), messages(1))
+		require.ErrorContains(t, err, "run what `omnibox migrate grants` prints")
+		b.exec(t, `alter table inbox_events drop column "offset"`)
+		require.Equal(t, "public.inbox_events lacks offset", check(t, s, "columns").Found)
+	}
 }

@@ -57,7 +57,7 @@ func (b *box) handOver(p *pipeline.Pipeline) activities.Lane {
 		Lease: activities.Milliseconds(b.cfg.Lease.Milliseconds()), ParkFor: activities.Milliseconds(b.cfg.ParkFor.Milliseconds()),
 	}}
 	if b.cfg.Inbox != nil {
-		lane.Plan.Inbox, lane.Plan.Handler = true, activities.Milliseconds(b.cfg.Inbox.HandlerTimeout.Milliseconds())
+		lane.Plan.Inbox, lane.Plan.Handler = true, activities.Milliseconds((3*b.cfg.Inbox.HandlerTimeout + 5*time.Second).Milliseconds())
 	}
 	for _, s := range p.StepSpecs() {
 		lane.Plan.Steps = append(lane.Plan.Steps, activities.Step{Name: s.Name, Timeout: activities.Milliseconds(s.Timeout.Milliseconds()), Long: s.Long})

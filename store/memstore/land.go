@@ -97,7 +97,10 @@ func (s *Store) PendingAtMost(ctx context.Context, most int) (n int, err error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range t.rows {
-		if r.Status == omnibox.StatusPending && (n < most || t.broken.countsFurther) && !(r.held && t.broken.countsNoHeld) {
+		if r.Status != omnibox.StatusPending || r.held && t.broken.countsNoHeld {
+			continue
+		}
+		if n < most || t.broken.countsFurther {
 			n++
 		}
 	}

@@ -8,6 +8,9 @@
 // given up after two seconds, and indexes are built concurrently. Everything
 // may be run again after it was interrupted.
 //
+// A table is an outbox or an inbox. An inbox may be created in partitions by the
+// time of landing; a partitioned one of omni-box is refused.
+//
 // One process migrates a database at a time. The lock is an advisory one that
 // is asked for again and again: a session that waits for it would hold a
 // snapshot, on which "create index concurrently" of the other waits in turn.

@@ -37,7 +37,7 @@ func (c *counted) work(_ context.Context, _ pgx.Tx, events []*omnibox.Event) err
 
 func completedWithWork(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	land(t, w.inbox, messages("k", 3)...)
+	land(t, w.inbox, messages(3)...)
 	events := w.rest(t)
 	var c counted
 	require.NoError(t, w.inbox.Complete(t.Context(), nil, c.work))
@@ -54,7 +54,7 @@ func completedWithWork(t testing.TB, s InboxSystem) {
 // trap: 23
 func failedWork(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	land(t, w.inbox, messages("k", 2)...)
+	land(t, w.inbox, messages(2)...)
 	events := w.rest(t)
 	boom := omnibox.Permanent(errors.New("boom"))
 	err := w.inbox.Complete(t.Context(), pointers(events), func(context.Context, pgx.Tx, []*omnibox.Event) error { return boom })
@@ -72,7 +72,7 @@ func failedWork(t testing.TB, s InboxSystem) {
 
 func finalIsLeftOut(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	land(t, w.inbox, messages("k", 3)...)
+	land(t, w.inbox, messages(3)...)
 	events := w.rest(t)
 	w.complete(t, events[0])
 	w.settle(t, dead(&events[1]))
@@ -88,7 +88,7 @@ func finalIsLeftOut(t testing.TB, s InboxSystem) {
 
 func lostLeaseNoWork(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	land(t, w.inbox, messages("k", 2)...)
+	land(t, w.inbox, messages(2)...)
 	events := w.rest(t)
 	w.complete(t, events[0])
 	s.Expire(t)
@@ -109,7 +109,7 @@ func lostLeaseNoWork(t testing.TB, s InboxSystem) {
 // trap: 24
 func oneOfTwoWorks(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	land(t, w.inbox, messages("k", 2)...)
+	land(t, w.inbox, messages(2)...)
 	events := w.rest(t)
 	started, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var first, second counted
@@ -142,7 +142,7 @@ func deletedWithWork(t testing.TB, s InboxSystem) {
 	cfg := config("w1")
 	cfg.OnComplete = "delete"
 	w := receive(t, s, cfg)
-	land(t, w.inbox, messages("k", 2)...)
+	land(t, w.inbox, messages(2)...)
 	events := w.rest(t)
 	var c counted
 	for range 2 {
@@ -158,7 +158,7 @@ func deletedWithWork(t testing.TB, s InboxSystem) {
 
 func heldKeyGoesOn(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	land(t, w.inbox, messages("k", 3)...)
+	land(t, w.inbox, messages(3)...)
 	events := w.rest(t)
 	failed := retry(&events[0])
 	failed.Delay = 0

@@ -30,7 +30,7 @@ func landing() []InboxTest {
 	}
 }
 
-// message is the n-th of partition 0.
+// message is the one at offset of partition 0.
 func message(key string, offset int64) *omnibox.Event {
 	return &omnibox.Event{
 		Topic: "orders", Key: key, Type: "order.placed", Payload: json.RawMessage(fmt.Sprintf(`{"n":%d}`, offset)),
@@ -40,10 +40,11 @@ func message(key string, offset int64) *omnibox.Event {
 	}
 }
 
-func messages(key string, n int) []*omnibox.Event {
+// messages are the first n of one key.
+func messages(n int) []*omnibox.Event {
 	all := make([]*omnibox.Event, n)
 	for i := range all {
-		all[i] = message(key, int64(i))
+		all[i] = message("k", int64(i))
 	}
 	return all
 }
@@ -141,17 +142,17 @@ func landedInOrder(t testing.TB, s InboxSystem) {
 
 func landedOnce(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	twice := messages("k", 4)
+	twice := messages(4)
 	twice[3].Origin.MessageID = twice[0].Origin.MessageID // a producer has sent it again
 	require.Equal(t, store.Landed{New: 3, Duplicates: 1}, land(t, w.inbox, twice...))
-	require.Equal(t, store.Landed{New: 1, Duplicates: 3}, land(t, w.inbox, messages("k", 4)...))
+	require.Equal(t, store.Landed{New: 1, Duplicates: 3}, land(t, w.inbox, messages(4)...))
 	events := w.rest(t)
 	require.Equal(t, []string{"m0", "m1", "m2", "m3"}, messageIDs(events))
 	require.Zero(t, events[0].Origin.Offset, "the first counts")
 
 	other := config("w2")
 	other.Group, other.Pipeline = "shipping", "other"
-	require.Equal(t, store.Landed{New: 4}, land(t, s.OpenInbox(t, other), messages("k", 4)...))
+	require.Equal(t, store.Landed{New: 4}, land(t, s.OpenInbox(t, other), messages(4)...))
 }
 
 // trap: 25
@@ -160,7 +161,7 @@ func landedForEver(t testing.TB, s InboxSystem) {
 		cfg := config("w1")
 		cfg.OnComplete = onComplete
 		w := receive(t, s, cfg)
-		all := messages("k", 3)
+		all := messages(3)
 		for _, e := range all {
 			e.Origin.MessageID += onComplete
 		}
@@ -188,7 +189,7 @@ func landedByOne(t testing.TB, s InboxSystem) {
 		for i := range workers {
 			w := s.OpenInbox(t, config("w1"))
 			wg.Go(func() {
-				some := messages("k", n)
+				some := messages(n)
 				for j, e := range some {
 					e.Origin.MessageID = fmt.Sprintf("r%d-%d", round, j)
 					if i%2 == 1 { // the same messages elsewhere, the other way round
@@ -254,7 +255,7 @@ func unreadableReplayed(t testing.TB, s InboxSystem) {
 func unsettled(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
 	ids := []string{"m0", "m1", "m2", "m3", "orders:0:9", "nowhere"}
-	for i, e := range messages("k", 4) {
+	for i, e := range messages(4) {
 		e.Key = fmt.Sprint("k", i)
 		land(t, w.inbox, e)
 	}
@@ -298,7 +299,7 @@ func pendingAtMost(t testing.TB, s InboxSystem) {
 		return n
 	}
 	require.Zero(t, count(10))
-	land(t, w.inbox, messages("k", 6)...)
+	land(t, w.inbox, messages(6)...)
 	land(t, w.inbox, garbage(9))
 	require.Equal(t, []int{6, 6, 4}, []int{count(10), count(6), count(4)})
 	events := w.rest(t)
