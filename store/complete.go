@@ -46,16 +46,13 @@ func (s *Store) Complete(ctx context.Context, events []*omnibox.Event,
 	case failed != nil:
 		return failed
 	case errors.Is(err, pgx.ErrTxCommitRollback):
-		return s.wrap("complete events", errSwallowed)
+		return s.wrap("complete events", fmt.Errorf("%w: a statement of the handler failed, and its error was not returned", err))
 	case err != nil:
 		return s.wrap("complete events", err)
 	}
 	s.freeKeys(ctx, live)
 	return nil
 }
-
-// errSwallowed says why a commit was a rollback.
-var errSwallowed = errors.New("rolled back, since a statement of the handler failed; its error was not returned")
 
 // completeLive completes those of events that are leased to us, and returns them.
 func (s *Store) completeLive(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) ([]*omnibox.Event, error) {
