@@ -178,20 +178,15 @@ func TestAMissingRightIsAHint(t *testing.T) {
 // trap: 35
 func TestInboxContractUnderTheLeastPrivileges(t *testing.T) {
 	t.Parallel()
-	for _, partitioned := range []bool{false, true} {
-		t.Run(fmt.Sprintf("partitioned=%v", partitioned), func(t *testing.T) {
-			t.Parallel()
-			storetest.RunInbox(t, func(tb testing.TB) storetest.InboxSystem {
-				tb.Helper()
-				b := inboxBed(tb, partitioned)
-				worker := asRole(tb, b.db, migrate.Worker, "inbox_events")
-				return &privilegedInbox{
-					system: &system{bed: b, worker: worker, claim: store.ClaimShard, group: "billing"},
-					person: &system{bed: &bed{db: worker}, worker: worker, claim: store.ClaimShard, group: "billing"},
-				}
-			})
-		})
-	}
+	storetest.RunInbox(t, func(tb testing.TB) storetest.InboxSystem {
+		tb.Helper()
+		b := inboxBed(tb, true)
+		worker := asRole(tb, b.db, migrate.Worker, "inbox_events")
+		return &privilegedInbox{
+			system: &system{bed: b, worker: worker, claim: store.ClaimShard, group: "billing"},
+			person: &system{bed: &bed{db: worker}, worker: worker, claim: store.ClaimShard, group: "billing"},
+		}
+	})
 }
 
 // privilegedInbox is an inbox that only the test itself owns.

@@ -93,6 +93,11 @@ func (b *box) run(ctx context.Context) {
 		b.state.set("starting", err)
 		return
 	}
+	if b.cfg.Inbox != nil {
+		var forgetting sync.WaitGroup
+		defer forgetting.Wait()
+		forgetting.Go(func() { b.forget(ctx) })
+	}
 	if b.cfg.TemporalDown == "direct" {
 		var direct sync.WaitGroup
 		defer direct.Wait()
@@ -146,6 +151,9 @@ func (b *box) open(ctx context.Context) error {
 	}
 	s, err := store.Open(ctx, db, b.cfg.Store(b.owner))
 	if err != nil {
+		return err
+	}
+	if err := s.RefuseForeignGroups(ctx); err != nil {
 		return err
 	}
 	if b.cfg.Claim == store.ClaimShard {

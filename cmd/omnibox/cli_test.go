@@ -209,7 +209,7 @@ func checkOnly(t *testing.T, c *cli) []finding {
 	t.Helper()
 	cfg, err := config.LoadDatabases(c.config)
 	require.NoError(t, err)
-	checks, _ := checkPipeline(t.Context(), cfg, "orders")
+	checks, _, _ := checkPipeline(t.Context(), cfg, "orders")
 	var all []finding
 	for _, one := range checks {
 		all = append(all, finding{Check: one.Name, State: string(one.State), Found: one.Found, Mend: one.Mend})

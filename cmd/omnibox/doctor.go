@@ -64,15 +64,19 @@ func examine(ctx context.Context, cfg *config.Config, names []string) []finding 
 		}
 	}
 	topics := map[string][]string{} // by broker
+	var keyed []config.Box          // inboxes that forget messages
 	for _, name := range names {
-		checks, found := checkPipeline(ctx, cfg, name)
+		checks, found, forgets := checkPipeline(ctx, cfg, name)
 		add("pipeline "+name, checks...)
 		b, _ := cfg.Box(name)
 		topics[b.Broker] = append(topics[b.Broker], found...)
+		if forgets {
+			keyed = append(keyed, b)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(topics)) {
 		slices.Sort(topics[name])
-		add("broker "+name, checkBroker(ctx, name, cfg.Brokers[name], slices.Compact(topics[name]))...)
+		add("broker "+name, checkBroker(ctx, name, cfg.Brokers[name], slices.Compact(topics[name]), keyed)...)
 	}
 	add("temporal", checkTemporal(ctx, cfg, names)...)
 	return all
@@ -83,12 +87,12 @@ func failed(name string, err error, mend string) store.Check {
 }
 
 // checkPipeline looks at a pipeline's database, and returns the topics that it
-// has events for.
-func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]store.Check, []string) {
+// has events for, and whether it is an inbox that forgets messages.
+func checkPipeline(ctx context.Context, cfg *config.Config, name string) (checks []store.Check, topics []string, forgets bool) {
 	b, _ := cfg.Box(name)
 	db, err := connect(ctx, cfg, b.Database)
 	if err != nil {
-		return []store.Check{failed("database", err, fmt.Sprintf("check databases.%s.url, and that the server answers from here", b.Database))}, nil
+		return []store.Check{failed("database", err, fmt.Sprintf("check databases.%s.url, and that the server answers from here", b.Database))}, nil, false
 	}
 	defer db.Close()
 	s, err := store.Open(ctx, db, b.Store("cli"))
@@ -97,15 +101,16 @@ func checkPipeline(ctx context.Context, cfg *config.Config, name string) ([]stor
 		if !errors.Is(err, store.ErrNoTable) {
 			mend = "grant the user of the url usage on the table's schema"
 		}
-		return []store.Check{failed("table", err, mend)}, nil
+		return []store.Check{failed("table", err, mend)}, nil, false
 	}
-	checks := []store.Check{checkSchema(worker.CheckSchema(ctx, db, b))}
+	checks = []store.Check{checkSchema(worker.CheckSchema(ctx, db, b))}
 	found, err := s.Doctor(ctx)
 	checks = append(checks, found...)
 	if err != nil {
 		checks = append(checks, failed("database", err, ""))
 	}
-	return checks, topicsOf(ctx, s, b)
+	forgets, _ = s.RemembersByKeys(ctx) // the checks of the database say why not
+	return checks, topicsOf(ctx, s, b), forgets
 }
 
 func checkSchema(err error) store.Check {

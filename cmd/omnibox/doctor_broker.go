@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/omnibox-go/omnibox/broker/kafka"
 	"github.com/omnibox-go/omnibox/store"
@@ -12,7 +13,7 @@ import (
 )
 
 // checkBroker asks a broker whether it answers and has the topics.
-func checkBroker(ctx context.Context, name string, cfg config.Broker, topics []string) []store.Check {
+func checkBroker(ctx context.Context, name string, cfg config.Broker, topics []string, keyed []config.Box) []store.Check {
 	mend := fmt.Sprintf("check brokers.%s: addresses, tls and sasl, and that the cluster answers from here", name)
 	p, err := kafka.Dial(worker.KafkaConfig(cfg), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -36,6 +37,13 @@ func checkBroker(ctx context.Context, name string, cfg config.Broker, topics []s
 		if topic.Err != nil {
 			checks = append(checks, failed("topic "+topic.Name, topic.Err, "create the topic, or let the user describe it"))
 			continue
+		}
+		for _, b := range keyed {
+			if problem := worker.WindowProblem(b, topic); problem != "" && b.Broker == name && slices.Contains(b.Inbox.Topics, topic.Name) {
+				checks = append(checks, store.Check{
+					Name: "dedup window", State: store.HealthWarn, Found: problem, Mend: fmt.Sprintf("set %s.dedup_window above the topic's retention.ms", b.Path()),
+				})
+			}
 		}
 		size := "size limit not readable"
 		if topic.MaxMessageBytes > 0 {

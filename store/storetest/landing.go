@@ -181,7 +181,7 @@ func landedForEver(t testing.TB, s InboxSystem) {
 
 // trap: 22
 func landedByOne(t testing.TB, s InboxSystem) {
-	const workers, n, rounds = 50, 20, 3
+	const workers, n, rounds = 50, 20, 2
 	for round := range rounds {
 		var wg sync.WaitGroup
 		var mu sync.Mutex

@@ -11,6 +11,7 @@ create table omnibox.inbox_keys (
 	landed_at      timestamptz not null, -- with event_id it refers to the row
 	primary key (table_name, consumer_group, message_id)
 );
+create index inbox_keys_landed on omnibox.inbox_keys (table_name, consumer_group, landed_at); -- to forget the oldest
 
 -- a partition of a topic as its consumer last reported it
 create table omnibox.consumers (
