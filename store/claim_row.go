@@ -215,26 +215,28 @@ func (c *rowClaim) Extend(ctx context.Context) error {
 }
 
 // dropAllBut takes what was not renewed out of the hand, and tells whether
-// another owner has any of it. A row with our token was settled.
+// another owner has any of it. A row with our token was settled or, if it is
+// pending, is locked by our own handler: then it stays.
 func (c *rowClaim) dropAllBut(ctx context.Context, hand refs, renewed [][16]byte) (lost bool, err error) {
 	if len(renewed) == len(hand.ids) {
 		return false, nil
+	}
+	kept := make(map[uuid.UUID]bool, len(renewed))
+	for _, id := range renewed {
+		kept[id] = true
 	}
 	err = c.query(ctx, c.db, "row_owners", c.handArgs(hand), func(rows pgx.Rows) error {
 		var id [16]byte
 		var pending, ours bool
 		_, err := pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
 			lost = lost || !ours
+			kept[id] = kept[id] || pending && ours
 			return nil
 		})
 		return err
 	})
 	if err != nil {
 		return false, err
-	}
-	kept := make(map[uuid.UUID]bool, len(renewed))
-	for _, id := range renewed {
-		kept[id] = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

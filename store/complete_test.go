@@ -257,3 +257,40 @@ func TestCompletingFindsItsRowByThePrimaryKey(t *testing.T) {
 		}
 	}
 }
+
+// A handler that is at work has its row locked: its lease is extended all the same,
+// and those of others with it.
+func TestLeasesAreExtendedWhileAHandlerIsAtWork(t *testing.T) {
+	t.Parallel()
+	t.Run("of rows", func(t *testing.T) {
+		t.Parallel()
+		b := newEffects(t, false)
+		s := b.inbox(t, store.Config{Claim: store.ClaimRow})
+		land(t, s, messages(2)...)
+		c := claim(t, s)
+		events := fetchAll(t, c, 10)
+		require.Len(t, events, 2)
+		require.NoError(t, s.Complete(t.Context(), refs(events[:1]), func(ctx context.Context, _ pgx.Tx, _ []*omnibox.Event) error {
+			return c.Extend(ctx)
+		}))
+		require.NoError(t, c.Extend(t.Context()), "the one that is complete is not lost")
+		require.NoError(t, s.Complete(t.Context(), refs(events[1:]), b.write), "the other one is still ours")
+	})
+	t.Run("of a workflow", func(t *testing.T) {
+		t.Parallel()
+		b := newEffects(t, false)
+		s := b.inbox(t, store.Config{})
+		land(t, s, messages(1)...)
+		lane := s.Lane(store.LaneConfig{Budget: -1, InFlight: 10})
+		assigned, err := lane.Assign(t.Context(), refs(fetchAll(t, claim(t, s), 10)))
+		require.NoError(t, err)
+		e, _, err := lane.Begin(t.Context(), assigned[0].Ref(), assigned[0].Fence)
+		require.NoError(t, err)
+		require.NoError(t, lane.Store().Complete(t.Context(), []*omnibox.Event{e}, func(ctx context.Context, _ pgx.Tx, _ []*omnibox.Event) error {
+			_, err := lane.Extend(ctx, e)
+			return err
+		}))
+		_, err = lane.Extend(t.Context(), e)
+		require.ErrorIs(t, err, omnibox.ErrLeaseLost, "it is complete")
+	})
+}

@@ -33,6 +33,10 @@ type LaneConfig struct {
 	// InFlight is how many events may be leased to workflows at once, failed ones
 	// not counted.
 	InFlight int
+	// Lease is how long a workflow's lease lasts, if longer than those of the store:
+	// a row cannot be extended while a handler has it locked. The workflow goes on
+	// elsewhere without waiting for its end; only without Temporal it is waited for.
+	Lease time.Duration
 }
 
 // WithoutEscalation is the store with failed events backing off in their rows.
@@ -49,7 +53,7 @@ func (s *Store) with(change func(*Config)) *Store {
 
 // Lane opens the workflow lane's side of the table.
 func (s *Store) Lane(cfg LaneConfig) *Lane {
-	rows := s.with(func(cfg *Config) { cfg.Claim, cfg.Owner = ClaimRow, s.workflowOwner() })
+	rows := s.with(func(c *Config) { c.Claim, c.Owner, c.Lease = ClaimRow, s.workflowOwner(), max(c.Lease, cfg.Lease) })
 	return &Lane{rows: rows, from: s, cfg: cfg}
 }
 
@@ -184,12 +188,32 @@ func (l *Lane) Extend(ctx context.Context, e *omnibox.Event) (time.Time, error) 
 	var renewed [][16]byte
 	err := l.rows.query(ctx, l.rows.db, "extend_rows", args, collectInto(&renewed, pgx.RowTo[[16]byte]))
 	if err == nil && len(renewed) == 0 {
-		err = omnibox.ErrLeaseLost
+		err = l.refuseOthers(ctx, args)
 	}
 	if err != nil {
 		return time.Time{}, l.rows.wrap(fmt.Sprintf("extend lease of event %s", e.ID), err)
 	}
 	return l.rows.deadline(asked), nil
+}
+
+// refuseOthers is ErrLeaseLost unless the row is pending and ours: then its handler
+// has it locked.
+func (l *Lane) refuseOthers(ctx context.Context, args named) error {
+	held := false
+	delete(args, "lease")
+	err := l.rows.query(ctx, l.rows.db, "row_owners", args, func(rows pgx.Rows) error {
+		var id [16]byte
+		var pending, ours bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
+			held = pending && ours
+			return nil
+		})
+		return err
+	})
+	if err == nil && !held {
+		err = omnibox.ErrLeaseLost
+	}
+	return err
 }
 
 // GiveBack gives an event that may have ended its worker to the batch lane,

@@ -37,6 +37,9 @@ func (b *box) lane() *store.Lane {
 	if b.cfg.Lane != config.LaneWorkflow {
 		cfg.Budget, cfg.Burst = b.cfg.WorkflowBudget, b.cfg.CalmThreshold
 	}
+	if b.cfg.Inbox != nil {
+		cfg.Lease = b.cfg.Inbox.HandlerTimeout + b.cfg.Lease
+	}
 	return b.store.Lane(cfg)
 }
 

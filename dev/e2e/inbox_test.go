@@ -275,3 +275,91 @@ func TestConsumersMoveToAnotherWorker(t *testing.T) {
 	require.NoError(t, v.Get(&state))
 	require.Equal(t, int64(1), state.Landed, "the first run told what it did")
 }
+
+// With temporal_down: direct a worker consumes and handles without Temporal.
+func TestAnInboxWorksWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.outbox(func(o *config.Outbox) { o.TemporalDown = "direct" })
+	b.inbox(func(in *config.Inbox) { in.TemporalDown = "direct" })
+	cfg := b.config()
+	cfg.Temporal.Address = freeAddress(t)
+	b.startWith(cfg, b.consumers(), invoicing(invoice)).awaitReady()
+	b.enqueue(event("a", 1), event("a", 2))
+	require.Equal(t, series("a", 1, 2), b.awaitEffects(2))
+}
+
+// A handler that takes longer than a lease is run once, in either lane.
+func TestAHandlerSlowerThanALease(t *testing.T) {
+	t.Parallel()
+	for _, lane := range []string{config.LaneBatch, config.LaneWorkflow} {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.inbox(func(in *config.Inbox) { in.Lane, in.Lease = lane, 5*time.Second })
+			var runs atomic.Int64
+			handler := invoicing(func(ctx context.Context, tx pgx.Tx, m inbox.Message[placed]) error {
+				runs.Add(1)
+				if _, err := tx.Exec(ctx, "select pg_sleep(12)"); err != nil {
+					return err
+				}
+				return invoice(ctx, tx, m)
+			})
+			b.start(b.consumers(), handler).awaitReady()
+			b.start(b.consumers(), handler).awaitReady()
+			b.enqueue(event("a", 1))
+			require.Equal(t, series("a", 1, 1), b.awaitEffects(1))
+			eventually(t, "completed", func() bool {
+				return ask[int](b, "select count(*) from inbox_events where status = 'completed'") == 1
+			})
+			require.Equal(t, int64(1), runs.Load())
+		})
+	}
+}
+
+// A paused inbox lands, and handles nothing.
+func TestAPausedInboxLands(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.inbox(func(*config.Inbox) {})
+	b.start(b.consumers(), invoicing(invoice)).awaitReady()
+	_, err := b.inboxStore().Pause(t.Context(), store.PauseParams{By: "test"})
+	require.NoError(t, err)
+	b.enqueue(event("a", 1))
+	eventually(t, "landed", func() bool { return ask[int](b, "select count(*) from inbox_events where status = 'pending'") == 1 })
+	require.Empty(t, b.effects())
+	_, err = b.inboxStore().Resume(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, series("a", 1, 1), b.awaitEffects(1))
+}
+
+// What is behind a dead message of its key dies with it, waits, or passes it.
+//
+// trap: 3
+func TestBehindADeadMessage(t *testing.T) {
+	t.Parallel()
+	for behind, want := range map[string]struct{ effects, dead int }{
+		"block": {2, 1}, "skip": {2, 1}, "follow": {0, 3},
+	} {
+		t.Run(behind, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.inbox(func(in *config.Inbox) { in.BehindFailure, in.Lane = behind, config.LaneBatch })
+			b.start(b.consumers(), invoicing(func(ctx context.Context, tx pgx.Tx, m inbox.Message[placed]) error {
+				if m.Payload.N > 1 {
+					return invoice(ctx, tx, m)
+				}
+				if ask[int](b, "select count(*) from inbox_events") < 3 { // those behind are not there yet
+					return omnibox.RetryAt(time.Now().Add(100 * time.Millisecond))
+				}
+				return omnibox.Permanent(errors.New("unknown customer"))
+			})).awaitReady()
+			b.enqueue(event("a", 1), event("a", 2), event("a", 3))
+			eventually(t, "all settled", func() bool {
+				return ask[int](b, "select count(*) from inbox_events where status <> 'pending'") == 3
+			})
+			require.Len(t, b.effects(), want.effects)
+			require.Equal(t, want.dead, ask[int](b, "select count(*) from omnibox.dead_letters"))
+		})
+	}
+}
