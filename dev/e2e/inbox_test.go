@@ -349,7 +349,7 @@ func TestBehindADeadMessage(t *testing.T) {
 				if m.Payload.N > 1 {
 					return invoice(ctx, tx, m)
 				}
-				if ask[int](b, "select count(*) from inbox_events") < 3 { // those behind are not there yet
+				if ask[int](b, "select count(*) from inbox_events") < 3 { //nolint:contextcheck // those behind are not there yet
 					return omnibox.RetryAt(time.Now().Add(100 * time.Millisecond))
 				}
 				return omnibox.Permanent(errors.New("unknown customer"))
