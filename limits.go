@@ -15,6 +15,8 @@ const (
 	MaxCausationID    = 64
 	MaxIdempotencyKey = 128
 	MaxPayloadBytes   = 1_000_000 // compact JSON, or the body
+	MaxPayloadDepth   = 250       // of objects and arrays in one another; Python reads 255
+	MaxPayloadDigits  = 4300      // of a whole number in a payload, which is all that Python reads
 	MaxHeaders        = 100
 	MaxHeaderKey      = 64
 	MaxHeaderValue    = 512

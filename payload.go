@@ -42,6 +42,22 @@ func (v *validator) content(e *Event) {
 // stored checks what compact JSON becomes in the database.
 func (v *validator) stored(compact []byte) {
 	size, err := measure(compact)
+	v.measured(size, err)
+}
+
+// received checks the payload of a message that others have sent. One that the
+// row could hold, but omni-box not read, becomes the body.
+func (v *validator) received(e *Event, compact json.RawMessage) {
+	size, err := measure(compact)
+	if errors.Is(err, errDepth) || errors.Is(err, errDigits) {
+		e.Payload, e.Body, e.ContentType = nil, compact, "application/json"
+		v.body(e)
+		return
+	}
+	v.measured(size, err)
+}
+
+func (v *validator) measured(size int, err error) {
 	if err != nil {
 		v.add("Payload", RuleFormat, 0, 0, "%s", err)
 	} else if size > MaxPayloadBytes {
@@ -108,14 +124,20 @@ var (
 	errNumber    = errors.New("has a number out of range: at most 131072 digits before and 16383 behind the point")
 )
 
+// Errors of payloads that omni-box cannot read from a row.
+var (
+	errDepth  = fmt.Errorf("is nested deeper than %d levels: send it as a Body", MaxPayloadDepth)
+	errDigits = fmt.Errorf("has a whole number of more than %d digits: send it as a Body", MaxPayloadDigits)
+)
+
 // measure counts the bytes that compact JSON has once it is stored: escapes of
 // printable characters are undone, numbers lose their exponents. It reports
-// what jsonb refuses.
+// what jsonb or omni-box refuses.
 func measure(compact []byte) (int, error) {
 	if !utf8.Valid(compact) {
 		return 0, errUTF8
 	}
-	size := 0
+	size, depth := 0, 0
 	for i := 0; i < len(compact); {
 		var n, stored int
 		var err error
@@ -126,6 +148,15 @@ func measure(compact []byte) (int, error) {
 			n, stored, err = measureNumber(compact[i:])
 		default:
 			n, stored = 1, 1
+			switch c {
+			case '{', '[':
+				depth++
+			case '}', ']':
+				depth--
+			}
+			if depth > MaxPayloadDepth {
+				err = errDepth
+			}
 		}
 		if err != nil {
 			return 0, err
@@ -230,6 +261,9 @@ func measureNumber(b []byte) (n, stored int, err error) {
 	whole, frac = max(whole+exp, 1), max(frac-exp, 0)
 	if whole > maxWhole || frac > maxScale {
 		return 0, 0, errNumber
+	}
+	if frac == 0 && whole > MaxPayloadDigits {
+		return 0, 0, errDigits
 	}
 	stored = sign + whole
 	if frac > 0 {

@@ -6,7 +6,8 @@ import "encoding/json"
 // strips blanks around its strings. The limits are those of Prepare, but of the
 // aggregate nothing is required, and Key is left as it is. Of a Payload it takes
 // for granted that it is a json.RawMessage with the compact JSON of an object,
-// as CompactJSON gives it. The error is a *ValidationError with every mistake.
+// as CompactJSON gives it; one beyond MaxPayloadDepth or MaxPayloadDigits becomes
+// the Body, with content type application/json. The error is a *ValidationError with every mistake.
 func PrepareReceived(e *Event) error {
 	var v validator
 	v.required("Topic", &e.Topic, MaxTopic)
@@ -19,7 +20,7 @@ func PrepareReceived(e *Event) error {
 	v.optional("CorrelationID", &e.CorrelationID, MaxCorrelationID)
 	v.optional("CausationID", &e.CausationID, MaxCausationID)
 	if payload, ok := e.Payload.(json.RawMessage); ok {
-		v.stored(payload)
+		v.received(e, payload)
 	} else {
 		v.body(e)
 	}

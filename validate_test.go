@@ -128,7 +128,7 @@ func TestValidateKnowsWhatJSONBRefuses(t *testing.T) {
 		`{"a":"\ud83d\ude00"}`:              "",
 		"{\"a\":\"\xff\"}":                  "UTF-8",
 		`{"a":1e22}`:                        "",
-		`{"a":1e131071}`:                    "",
+		`{"a":1e131071}`:                    "more than 4300 digits",
 		`{"a":1e131072}`:                    "out of range",
 		`{"a":1e-16383}`:                    "",
 		`{"a":1.5e-16383}`:                  "out of range",
@@ -136,7 +136,7 @@ func TestValidateKnowsWhatJSONBRefuses(t *testing.T) {
 		`{"a":-0.5E+3,"b":0,"c":[-1.25e2]}`: "",
 		`{"a":`:                             "is not valid JSON, from byte 5 on",
 		`{"a":1}}`:                          "is not valid JSON",
-		`{"a":1e131000,"b":1e131000,"c":1e131000,"d":1e131000,"e":1e131000,"f":1e131000,"g":1e131000,"h":1e131000}`: "has 1048049 bytes",
+		`{"a":[1e-16383` + strings.Repeat(",1e-16383", 61) + `]}`: "has 1015939 bytes",
 	} {
 		e := valid()
 		e.Payload = json.RawMessage(raw)
@@ -146,6 +146,35 @@ func TestValidateKnowsWhatJSONBRefuses(t *testing.T) {
 		} else {
 			require.ErrorContains(t, err, want, raw)
 		}
+	}
+}
+
+// A row that Python cannot read would stop omni-box's whole table.
+func TestValidateKnowsWhatPythonRefuses(t *testing.T) {
+	t.Parallel()
+	nested := func(depth int) string { // the object counts
+		return `{"a":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + `,"b":[[]]}`
+	}
+	number := func(digits int) string { return strings.Repeat("7", digits) }
+	for raw, want := range map[string]string{
+		nested(250): "", nested(251): "is nested deeper than 250 levels: send it as a Body",
+		`{"a":-` + number(4300) + `}`: "", `{"a":-` + number(4301) + `}`: "has a whole number of more than 4300 digits: send it as a Body",
+		`{"a":` + number(5000) + `.5}`: "", `{"a":1e4299}`: "", `{"a":1e4300}`: "more than 4300 digits",
+	} {
+		e := valid()
+		e.Payload = json.RawMessage(raw)
+		received := valid()
+		received.Payload, received.Origin = e.Payload, &omnibox.Origin{MessageID: "m", Source: "s"}
+		require.NoError(t, omnibox.PrepareReceived(&received))
+		if want == "" {
+			require.NoError(t, e.Validate(), raw)
+			require.Equal(t, e.Payload, received.Payload)
+			continue
+		}
+		require.ErrorContains(t, e.Validate(), want, raw)
+		require.Nil(t, received.Payload)
+		require.Equal(t, raw, string(received.Body), "others may send it, and their numbers keep their digits")
+		require.Equal(t, "application/json", received.ContentType)
 	}
 }
 

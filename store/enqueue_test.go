@@ -336,7 +336,7 @@ func TestPrepareAgreesWithTheDatabase(t *testing.T) {
 	pieces := []string{
 		`\u0000`, `\ud800`, `\udc00`, `\ud83d\ude00`, `\u00e9`, `\u0001`, `\\`, `\"`, `\/`, "é", "x", "\xff", "\x7f", `\ud83d`, `\u`,
 	}
-	numbers := []string{"1", "-0", "1.50", "1e22", "1e131071", "1e131072", "1e-16383", "1e-16384", "9.99e131070", "-1.5E+3", "01", "0.000e5"}
+	numbers := []string{"1", "-0", "1.50", "1e22", "1e4299", "1e131072", "1e-16383", "1e-16384", "9.99e4299", "-1.5E+3", "01", "0.000e5"}
 	for range 500 {
 		var text strings.Builder
 		for range r.IntN(4) {
