@@ -7,7 +7,7 @@ PKG     ?= ./...
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race test-kafka test-faults bench demo record lint fmt stack
+.PHONY: help build test test-race test-kafka test-interop test-faults bench demo record lint fmt stack
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-race: stack ## Run all tests with the race detector
 
 test-kafka: stack ## Run the broker suite and the end-to-end tests on a real Apache Kafka
 	@$(BIN)/stack -postgres -temporal -kafka -- go test -count=1 $(ARGS) ./broker/... ./dev/...
+
+test-interop: stack ## Exchange messages and tables with the Python library omni-box
+	@$(BIN)/stack -postgres -temporal -kafka -- env OMNIBOX_TEST_INTEROP=1 go test -count=1 -v $(ARGS) ./dev/interop
 
 test-faults: ## Kill, pause and cut everything at random, a hundred times in each lane
 	go test ./dev/faults -v -faults=100 -timeout 150m
