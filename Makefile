@@ -36,8 +36,8 @@ test-kafka: stack ## Run the broker suite and the end-to-end tests on a real Apa
 test-interop: stack ## Exchange messages and tables with the Python library omni-box
 	@$(BIN)/stack -postgres -temporal -kafka -- env OMNIBOX_TEST_INTEROP=1 go test -count=1 -v $(ARGS) ./dev/interop
 
-test-faults: ## Kill, pause and cut everything at random, a hundred times in each lane
-	go test ./dev/faults -v -faults=100 -timeout 150m
+test-faults: ## Kill, pause and cut everything at random, a hundred times for each lane of both boxes
+	go test ./dev/faults -v -faults=100 -timeout 360m
 
 bench: ## Measure throughput and latency
 	go run ./dev/cmd/bench

@@ -40,6 +40,9 @@ type Campaign struct {
 	Shards int
 	Claim  string
 	Lane   string
+	// Ack is an inbox's: when it commits the offset of a message. Empty for an
+	// outbox.
+	Ack string
 	// Promises about the table beyond those that all campaigns check.
 	Promises []Promise
 	// Logf hears of progress.
@@ -62,11 +65,12 @@ const (
 // run is a campaign under way.
 type run struct {
 	*Campaign
+	box     box
 	random  *rand.Rand
 	direct  *pgx.ConnConfig // of the database, past the proxy
 	workers []*servers.Process
 	ledger  *Ledger
-	reader  *Reader
+	reader  observer
 	slots   map[string]int // of the keys
 	report  *Report
 }
@@ -80,7 +84,7 @@ func (c *Campaign) dir() string { return filepath.Join(c.Servers.Dir, c.Name) }
 // the report, which is never nil.
 func (c *Campaign) Run(ctx context.Context) (*Report, error) {
 	r := &run{
-		Campaign: c, random: rand.New(rand.NewPCG(c.Seed, 0)), ledger: NewLedger(), slots: map[string]int{},
+		Campaign: c, box: c.box(), random: rand.New(rand.NewPCG(c.Seed, 0)), ledger: NewLedger(), slots: map[string]int{},
 		report: &Report{Bound: c.Lease + takeoverSlack},
 	}
 	if !slices.ContainsFunc(faults, func(f fault) bool { return strings.Contains(f.name, c.Only) }) {
@@ -94,7 +98,7 @@ func (c *Campaign) Run(ctx context.Context) (*Report, error) {
 		return r.report, errors.Join(err, r.stopWorkers(ctx))
 	}
 	began := time.Now()
-	production := produce(ctx, producer)
+	production := produce(ctx, producer, r.ledger)
 	err = r.breakThings(ctx, production)
 	err = errors.Join(err, production.end())
 	r.report.Produced = time.Since(began)
@@ -111,12 +115,12 @@ type production struct {
 	err  error // read after done
 }
 
-func produce(ctx context.Context, p *Producer) *production {
+func produce(ctx context.Context, p producer, l *Ledger) *production {
 	ctx, stop := context.WithCancel(ctx)
 	out := &production{stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(out.done)
-		out.err = p.Run(ctx)
+		out.err = p.Run(ctx, l)
 	}()
 	return out
 }
@@ -128,7 +132,7 @@ func (p *production) end() error {
 }
 
 // prepare makes the database and the topic, and starts reader and workers.
-func (r *run) prepare(ctx context.Context) (*Producer, error) {
+func (r *run) prepare(ctx context.Context) (producer, error) {
 	if err := os.MkdirAll(r.dir(), 0o755); err != nil {
 		return nil, err
 	}
@@ -142,15 +146,15 @@ func (r *run) prepare(ctx context.Context) (*Producer, error) {
 	if err := createTopic(ctx, r.Name, r.Servers.Broker()); err != nil {
 		return nil, fmt.Errorf("create topic: %w", err)
 	}
-	if r.reader, err = StartReader(ctx, r.Name, r.Servers.Broker()); err != nil {
+	reader, err := r.box.observe(ctx, direct)
+	if err != nil {
 		return nil, err
 	}
+	r.reader = reader
 	if err := r.startWorkers(ctx, proxied); err != nil {
 		return nil, err
 	}
-	return &Producer{
-		URL: direct, Topic: r.Name, Rate: r.Rate, Keys: r.Keys, Writers: writers, Ledger: r.ledger, Seed: r.Seed,
-	}, nil
+	return r.box.producer(direct), nil
 }
 
 func (r *run) createDatabase(ctx context.Context, direct string) (err error) {
@@ -167,10 +171,10 @@ func (r *run) createDatabase(ctx context.Context, direct string) (err error) {
 		return err
 	}
 	defer pool.Close()
-	if _, err := migrate.Up(ctx, pool, migrate.Options{}); err != nil {
+	if _, err := migrate.Up(ctx, pool, r.box.options); err != nil {
 		return err
 	}
-	if _, err := pool.Exec(ctx, guard); err != nil {
+	if _, err := pool.Exec(ctx, r.box.setup+r.box.of(guard)); err != nil {
 		return err
 	}
 	r.direct, err = pgx.ParseConfig(direct)
@@ -226,7 +230,7 @@ func (r *run) breakThings(ctx context.Context, production *production) error {
 
 // suffer makes one fault and waits until all is well again.
 func (r *run) suffer(ctx context.Context, n int, fault fault) error {
-	records, events := r.reader.Len()
+	records, events := r.reader.Len(ctx)
 	began := time.Now()
 	hit := &Hit{N: n, Fault: fault.name, At: began}
 	if err := fault.strike(ctx, r, hit); err != nil {
@@ -238,9 +242,11 @@ func (r *run) suffer(ctx context.Context, n int, fault fault) error {
 		return err
 	}
 	hit.Recovery = time.Since(healed)
-	recordsNow, eventsNow := r.reader.Len()
+	recordsNow, eventsNow := r.reader.Len(ctx)
 	hit.Duplicates = (recordsNow - records) - (eventsNow - events)
-	r.takeovers(hit)
+	if err := r.takeovers(ctx, hit); err != nil {
+		return err
+	}
 	r.report.Hits = append(r.report.Hits, hit)
 	r.Logf("%s", hit)
 	return nil
@@ -263,16 +269,20 @@ func (r *run) awaitFlow(ctx context.Context) error {
 func (r *run) awaitEnd(ctx context.Context) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, drainLimit, fmt.Errorf("backlog is not empty after %s", drainLimit))
 	defer cancel()
-	for pending := -1; pending != 0; pause(waiting, 100*time.Millisecond) {
-		err := r.query(waiting, "select count(*) from outbox_events where status = 'pending'", &pending)
+	settled := r.box.of("select count(*) from {{table}} where status <> 'pending'")
+	for n := -1; n < r.ledger.Len(); pause(waiting, 100*time.Millisecond) {
+		err := r.query(waiting, settled, &n)
 		if waiting.Err() != nil {
-			return fmt.Errorf("%d rows are pending: %w", pending, errors.Join(context.Cause(waiting), err))
+			return fmt.Errorf("%d of %d events are settled: %w", n, r.ledger.Len(), errors.Join(context.Cause(waiting), err))
 		}
 	}
 	reading, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	for _, events := r.reader.Len(); events < r.ledger.Len() && reading.Err() == nil; _, events = r.reader.Len() {
+	for _, events := r.reader.Len(reading); events < r.ledger.Len() && reading.Err() == nil; _, events = r.reader.Len(reading) {
 		pause(reading, 100*time.Millisecond)
+	}
+	if r.Ack != "" {
+		return r.awaitCommitted(ctx)
 	}
 	return nil
 }
@@ -288,22 +298,25 @@ func (r *run) stopWorkers(ctx context.Context) error {
 
 // check puts into the report what was found.
 func (r *run) check(ctx context.Context) error {
-	deliveries, err := r.reader.All()
+	deliveries, err := r.reader.All(ctx)
 	if err != nil {
 		return err
 	}
 	found := Compare(r.ledger, deliveries)
+	if r.Ack != "" {
+		found.requireOnce()
+	}
 	found.Broken = append(r.report.Broken, found.Broken...)
 	r.report.Findings = found
 	r.report.requireLoad(r.Rate)
-	if r.leasesSlots() {
+	if r.leasesSlots() && r.Ack == "" {
 		r.report.requireTakeovers()
 	}
 	db, err := pgx.ConnectConfig(ctx, r.direct)
 	if err != nil {
 		return err
 	}
-	found, err = CheckTable(ctx, db, r.ledger, r.Promises...)
+	found, err = CheckTable(ctx, db, r.box.table, r.ledger, r.Promises...)
 	r.report.Broken = append(r.report.Broken, found.Broken...)
 	return errors.Join(err, db.Close(ctx))
 }

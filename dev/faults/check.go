@@ -99,6 +99,14 @@ func Compare(l *Ledger, deliveries []Delivery) Findings {
 	return f
 }
 
+// requireOnce makes sure that nothing came twice: a record of an outbox may, an effect
+// of an inbox must not.
+func (f *Findings) requireOnce() {
+	if f.Duplicates > 0 {
+		f.Broken = append(f.Broken, fmt.Sprintf("applied more than once: %d", f.Duplicates))
+	}
+}
+
 // history shows the deliveries of a key around one of them.
 func history(deliveries []Delivery, at int) string {
 	const around = 6
@@ -132,7 +140,7 @@ begin
 	values (tg_op, current_setting('application_name'), to_jsonb(old), case when tg_op = 'UPDATE' then to_jsonb(new) end);
 	return coalesce(new, old);
 end $$;
-create trigger note_settled_write before update or delete on outbox_events
+create trigger note_settled_write before update or delete on {{table}}
 	for each row when (old.status in ('completed', 'failed')) execute function note_settled_write();`
 
 // Promise about the table, with a statement that returns a text for each violation.
@@ -142,22 +150,22 @@ type Promise struct{ What, SQL string }
 var promises = []Promise{
 	{"rows that are not completed, untried and free of holds", `
 		select format('%s %s: %s, attempts %s, fetches %s, held %s, last error %s', id, partition_key, status, attempts_made, fetches, held, last_error)
-		from outbox_events where status <> 'completed' or attempts_made <> 0 or held`},
+		from {{table}} where status <> 'completed' or attempts_made <> 0 or held`},
 	{"writes to settled rows", `select format('%s %s by %s: %s -> %s', at, what, application, before, after) from settled_writes`},
 	{"dead letters", `select format('%s %s: %s', event_id, error_class, error) from omnibox.dead_letters`},
 	{"holds left", `select format('%s %s since %s', partition_key, reason, since) from omnibox.holds`},
 	{"events of a key numbered against the order of their transactions", `
 		select format('%s event %s has seq %s', partition_key, n, seq) from (
 			select partition_key, n, seq, lag(seq) over (partition by partition_key order by n) as before
-			from (select partition_key, (payload->>'n')::int as n, seq from outbox_events) numbered
+			from (select partition_key, (payload->>'n')::int as n, seq from {{table}}) numbered
 		) ordered where before > seq`},
 }
 
 // CheckTable looks for what outages must not leave behind.
-func CheckTable(ctx context.Context, db *pgx.Conn, l *Ledger, more ...Promise) (Findings, error) {
+func CheckTable(ctx context.Context, db *pgx.Conn, table string, l *Ledger, more ...Promise) (Findings, error) {
 	var f Findings
 	for _, check := range slices.Concat(promises, more) {
-		rows, err := db.Query(ctx, check.SQL)
+		rows, err := db.Query(ctx, strings.ReplaceAll(check.SQL, "{{table}}", table))
 		if err != nil {
 			return f, err
 		}
@@ -172,7 +180,7 @@ func CheckTable(ctx context.Context, db *pgx.Conn, l *Ledger, more ...Promise) (
 		f.tell(k)
 	}
 	var rows int
-	if err := db.QueryRow(ctx, "select count(*) from outbox_events").Scan(&rows); err != nil {
+	if err := db.QueryRow(ctx, "select count(*) from "+table).Scan(&rows); err != nil {
 		return f, err
 	}
 	if rows != l.Len() {

@@ -1,12 +1,16 @@
 package faults
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/omnibox-go/omnibox/dev/devtest"
 )
 
 // The check is what the fault tests stand on, so it is shown to see each kind of
@@ -48,6 +52,44 @@ func TestCompareFindsEveryViolation(t *testing.T) {
 			require.Equal(t, 4, got.Committed)
 		})
 	}
+}
+
+// What comes once more is an effect too many.
+func TestEffectsAreReadAndComeOnce(t *testing.T) {
+	t.Parallel()
+	url := devtest.Database(t)
+	r, err := readEffects(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	_, err = r.db.Exec(t.Context(), effects)
+	require.NoError(t, err)
+	ledger := NewLedger()
+	apply := func(e Entry) {
+		_, err := r.db.Exec(t.Context(), `select apply_message(jsonb_build_object('key', $1::text, 'payload', jsonb_build_object('n', $2::int), 'message_id', $3::uuid))`,
+			e.Key, e.N, e.ID)
+		require.NoError(t, err)
+	}
+	first, second := Entry{ID: uuid.New(), Key: "a", N: 1}, Entry{ID: uuid.New(), Key: "a", N: 2}
+	ledger.Commit(first, second)
+	apply(first)
+	apply(second)
+	require.NoError(t, r.Await(t.Context(), map[string]int{"a": 2}))
+	check := func() Findings {
+		all, err := r.All(t.Context())
+		require.NoError(t, err)
+		f := Compare(ledger, all)
+		f.requireOnce()
+		return f
+	}
+	require.Empty(t, check().Broken)
+	apply(first)
+	records, events := r.Len(t.Context())
+	require.Equal(t, []int{3, 2}, []int{records, events})
+	require.Equal(t, []string{"applied more than once: 1"}, check().Broken)
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("too late"))
+	require.ErrorContains(t, r.Await(ctx, map[string]int{"a": 3}), "such as a for its message 3: too late")
 }
 
 func TestTooFewEventsProveNothing(t *testing.T) {

@@ -113,19 +113,19 @@ func killWorkers(ctx context.Context, r *run, hit *Hit) error {
 	return nil
 }
 
-// freezeWorker freezes a worker with records under way: Kafka is slow enough for
-// some to be. When the worker wakes, it learns that they were written, and would
-// settle rows that have been others' since.
+// freezeWorker freezes a worker with results under way: Kafka, or the database of an
+// inbox, is slow enough for some to be. When the worker wakes, it learns that they
+// were written, and would settle rows that have been others' since.
 func freezeWorker(ctx context.Context, r *run, _ *Hit) error {
-	w, kafka := r.someWorker(), toKafka(r)
-	if err := kafka.Latency(500*time.Millisecond, 0); err != nil {
+	w, way := r.someWorker(), r.box.slow(r)
+	if err := way.Latency(500*time.Millisecond, 0); err != nil {
 		return err
 	}
 	pause(ctx, time.Second)
 	if err := w.Pause(); err != nil {
 		return err
 	}
-	kafka.Heal(ctx)
+	way.Heal(ctx)
 	pause(ctx, 2*r.Lease)
 	return w.Resume()
 }

@@ -66,6 +66,23 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	t.Run("lane workflow", func(t *testing.T) { // at a rate that a Temporal dev server can keep up with beside all this, and with as many keys as that rate serves
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "workflow", Claim: "shard", Lane: "workflow", Rate: 5, Keys: 15, Faults: some(3)})
 	})
+	t.Run("inbox", func(t *testing.T) {
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox", Claim: "shard", Ack: "on-persist", Faults: some(2)})
+	})
+	t.Run("inbox, lane auto", func(t *testing.T) {
+		campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-auto", Claim: "shard", Lane: "auto", Ack: "on-success", Faults: some(1)})
+	})
+	t.Run("inbox, long", func(t *testing.T) {
+		if *count <= shortRun {
+			t.Skip("for long runs")
+		}
+		t.Run("on success", func(t *testing.T) {
+			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-success", Claim: "shard", Ack: "on-success", Faults: *count})
+		})
+		t.Run("lane workflow", func(t *testing.T) {
+			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-workflow", Claim: "shard", Lane: "workflow", Ack: "on-persist", Rate: 5, Keys: 15, Faults: *count})
+		})
+	})
 	t.Run("rows leased", func(t *testing.T) {
 		campaign(t, &Campaign{Servers: s, Command: stock, Name: "row", Claim: "row", Faults: min(*count, 3)})
 	})
@@ -81,9 +98,12 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 	})
 }
 
+// shortRun is how many faults a run has, at most, that is part of all tests.
+const shortRun = 10
+
 // some is n of the faults of a short run, and all of a long one.
 func some(n int) int {
-	if *count <= 10 {
+	if *count <= shortRun {
 		return min(n, *count)
 	}
 	return *count

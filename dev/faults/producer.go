@@ -29,9 +29,9 @@ type Producer struct {
 	// Keys is how many keys there are, and Writers how many share them. A key
 	// has one writer, so that its transactions do not overlap.
 	Keys, Writers int
-	Ledger        *Ledger
 	// Seed of what is written.
-	Seed uint64
+	Seed   uint64
+	ledger *Ledger
 }
 
 // Body is the payload of an event.
@@ -51,7 +51,8 @@ var errOnPurpose = errors.New("rolled back on purpose")
 
 // Run produces until ctx ends, and then finishes the transactions under way: it
 // leaves nothing of which it does not know whether it was committed.
-func (p *Producer) Run(ctx context.Context) error {
+func (p *Producer) Run(ctx context.Context, l *Ledger) error {
+	p.ledger = l
 	cfg, err := pgxpool.ParseConfig(p.URL)
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func (w *writer) enter(events []omnibox.Event, done store.Enqueued) error {
 		w.last[events[i].Key]++
 		entries[i] = Entry{ID: e.ID, Key: events[i].Key, N: w.last[events[i].Key], Seq: e.Seq, At: now}
 	}
-	w.Ledger.Commit(entries...)
+	w.ledger.Commit(entries...)
 	return nil
 }
 
@@ -173,7 +174,7 @@ func (w *writer) rollBack(ctx context.Context, events []omnibox.Event) {
 		ids[i] = uuid.New()
 		events[i].ID, events[i].IdempotencyKey = ids[i], ""
 	}
-	w.Ledger.RollBack(ids...)
+	w.ledger.RollBack(ids...)
 	_, _ = w.try(ctx, events, errOnPurpose) // that it fails is the point
 }
 

@@ -114,14 +114,14 @@ func (r *Reader) add(batch []Delivery, err error) {
 }
 
 // All gives every record so far, and what could not be read.
-func (r *Reader) All() ([]Delivery, error) {
+func (r *Reader) All(context.Context) ([]Delivery, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.all), r.err
 }
 
 // Len is the number of records so far, and of different events among them.
-func (r *Reader) Len() (records, events int) {
+func (r *Reader) Len(context.Context) (records, events int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.all), len(r.seen)

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,19 +32,21 @@ func BuildCommand(ctx context.Context, dir, pkg string, args ...string) (Command
 }
 
 // configFile writes the configuration of the campaign's workers.
-func (c *Campaign) configFile(databaseURL string) (string, error) {
+func (c *Campaign) configFile(b box, databaseURL string) (string, error) {
 	type section = map[string]any
+	settings := section{
+		"shards": c.Shards, "claim": c.Claim, "lease": c.Lease.String(), "lane": c.Lane,
+		// short drains and a large budget, so that lane auto takes both in turn
+		"slice": "2s", "workflow_budget": 6000,
+	}
+	maps.Copy(settings, b.settings)
 	text, err := yaml.Marshal(section{
 		"databases": section{"main": section{"url": databaseURL}},
 		"brokers":   section{"kafka": section{"addresses": c.Servers.Kafka.Brokers()}},
-		"outboxes": section{pipelineName: section{
-			"shards": c.Shards, "claim": c.Claim, "lease": c.Lease.String(), "lane": c.Lane,
-			// short drains and a large budget, so that lane auto takes both in turn
-			"slice": "2s", "workflow_budget": 6000,
-		}},
-		"temporal": section{"address": c.Servers.ToTemporal.Address(), "namespace": "default", "id_prefix": c.Name},
-		"http":     section{"listen": "off"},
-		"shutdown": section{"grace": "10s"},
+		b.kind:      section{pipelineName: settings},
+		"temporal":  section{"address": c.Servers.ToTemporal.Address(), "namespace": "default", "id_prefix": c.Name},
+		"http":      section{"listen": "off"},
+		"shutdown":  section{"grace": "10s"},
 	})
 	if err != nil {
 		return "", err
@@ -53,7 +56,7 @@ func (c *Campaign) configFile(databaseURL string) (string, error) {
 }
 
 func (r *run) startWorkers(ctx context.Context, databaseURL string) error {
-	file, err := r.configFile(databaseURL)
+	file, err := r.configFile(r.box, databaseURL)
 	if err != nil {
 		return err
 	}
