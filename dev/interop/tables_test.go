@@ -13,6 +13,7 @@ import (
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/inbox"
+	"github.com/omnibox-go/omnibox/store"
 )
 
 // published are messages that omni-box publishes, n of them.
@@ -150,6 +151,19 @@ func TestOmniBoxPutsBackWhatIsDead(t *testing.T) {
 	b.start(b.config(0), b.handling(nil))
 	b.await("both are handled", "select bool_and(status = 'completed') from inbox_events")
 	require.Len(t, b.awaitHandled(2), 2)
+	require.Equal(t, 2, b.value("select count(*) from omnibox.dead_letters where state = 'open'"), "nobody has told omnibox")
+	s := b.store()
+	report, err := s.Replay(t.Context(), store.ReplayParams{By: "test"})
+	require.NoError(t, err)
+	require.Zero(t, report.Replayed, "what is completed is not put back")
+}
+
+func (b *bed) store() *store.Store {
+	b.t.Helper()
+	box, _ := b.config(0).Box(inboxName)
+	s, err := store.Open(b.t.Context(), b.db, box.Store("test"))
+	require.NoError(b.t, err)
+	return s
 }
 
 // strange are messages at the edges of what we take.
