@@ -151,6 +151,9 @@ func (c *Consumer) settle(m *commitment, resp *sarama.OffsetCommitResponse, rest
 		case cl == nil, isStranger(code) && cl.leaving() && c.session != nil && c.session.GenerationID() == m.generation:
 			delete(rest, p) // the partition is lost
 			continue
+		case code == sarama.ErrUnknownTopicOrPartition && cl.leaving(): // else what is in hand would wait for this, and the claim for that
+			delete(rest, p) // the topic is gone
+			continue
 		}
 		errs = append(errs, fmt.Errorf("%s/%d: %w", p.Topic, p.ID, code))
 	}

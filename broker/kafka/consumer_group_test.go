@@ -249,6 +249,27 @@ func TestAMemberThatWasGivenUp(t *testing.T) {
 	require.True(t, commits.Load())
 }
 
+// A topic is deleted while a poll of it is in hand: its offsets can be committed
+// nowhere, and that holds up no other topic.
+func TestATopicThatIsDeletedWhileItsMessagesAreInHand(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	require.NoError(t, f.CreateTopic("other", 1, nil))
+	appendTo(t, numbered(0, 5), f.Brokers()...)
+	deleted := sync.OnceFunc(func() { require.NoError(t, f.DeleteTopic("t")) })
+	w := consume(t, broker.Subscription{Group: "g", Topics: []string{"t", "other"}}, func(ctx context.Context, w *worker, poll []broker.Message) error {
+		deleted()
+		return commitEach(ctx, w, poll)
+	}, f.Brokers()...)
+	until(t, func() bool { return len(w.all()) == 5 }, w)
+	appendTo(t, []broker.Message{{Topic: "other", Value: []byte("x")}}, f.Brokers()...)
+	until(t, func() bool {
+		s := w.Status()
+		return len(s.Assigned) == 1 && s.Assigned[0].Committed == 1
+	}, w)
+	require.Equal(t, "other", w.all()[len(w.all())-1].Topic)
+}
+
 func TestConsumersAreCheckedBeforeTheyConnect(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
