@@ -50,7 +50,8 @@ type Consumer interface {
 	// has committed, or, where that is nothing or no longer there, the one that
 	// Subscription.From says.
 	//
-	// Nothing is committed unless Commit is called. What is not committed comes
+	// Nothing is committed unless Commit is called, but for where a group begins
+	// with the Latest. What is not committed comes
 	// again, perhaps to another member, when its partition changes hands or the
 	// consumer is started again. Before a partition is given up, the call of
 	// handle under way is waited for, so that it can still commit; afterwards no
@@ -119,7 +120,9 @@ type Start string
 const (
 	// Earliest: with the oldest message that there is.
 	Earliest Start = "earliest"
-	// Latest: with the first message that is published after joining.
+	// Latest: with the first message that is published after joining. That
+	// beginning is committed, so that a group which ends before it has committed
+	// anything else loses nothing.
 	Latest Start = "latest"
 )
 

@@ -307,13 +307,16 @@ func beginsWithTheLatest(t *testing.T, f ConsumerFeatures) {
 	m := f.start(t, sub, commitAll)
 	eventually(t, func() bool {
 		for _, a := range m.Status().Assigned {
-			if a.Position != 10 {
+			if a.Position != 10 || a.Committed != 10 {
 				return false
 			}
 		}
 		return len(m.Status().Assigned) == 3
 	}, func() string { return fmt.Sprint(m.Status()) })
-	f.Append(t, numbered(f.Topic, 30, 60)...)
+	require.NoError(t, m.stop())
+	require.Empty(t, m.all())
+	f.Append(t, numbered(f.Topic, 30, 60)...) // while nobody is there
+	m = f.start(t, sub, commitAll)
 	for _, g := range m.waitFor(t, 30) {
 		require.GreaterOrEqual(t, g.Offset, int64(10))
 	}

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -79,6 +80,7 @@ func (h handler) ConsumeClaim(s sarama.ConsumerGroupSession, from sarama.Consume
 		delete(h.claims, c.Partition)
 		h.mu.Unlock()
 	}()
+	h.keepBeginning(s.Context(), c)
 	for {
 		messages := c.receive()
 		if messages == nil || !h.line.put(s.Context(), c, messages) {
@@ -157,6 +159,56 @@ func (h handler) begin(c *claim) {
 	}
 	log.Warn("committed offset is no longer there: messages were lost, to the topic's retention or by from: latest",
 		slog.Int64("lost", start-committed))
+}
+
+// findEnds notes where the partitions end before we join, if the group begins
+// there. sarama begins there or behind, and does not tell where. One that cannot
+// be asked holds up no other.
+func (c *Consumer) findEnds(side sarama.Client, topics []string) {
+	if c.sub.From != broker.Latest {
+		return
+	}
+	ends := make(map[broker.Partition]int64)
+	for _, topic := range topics {
+		partitions, err := side.Partitions(topic)
+		if err != nil {
+			c.complain("list partitions of topic "+topic, err)
+		}
+		for _, id := range partitions {
+			end, err := side.GetOffset(topic, id, sarama.OffsetNewest)
+			if err != nil {
+				c.complain(fmt.Sprintf("look for the end of %s/%d", topic, id), err)
+				continue
+			}
+			ends[broker.Partition{Topic: topic, ID: id}] = end
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends = ends
+}
+
+// keepBeginning commits where a partition begins of which nothing is committed.
+// Else what is published between the end of this member and the beginning of the
+// next would be left out.
+func (h handler) keepBeginning(ctx context.Context, c *claim) {
+	h.mu.Lock()
+	end, known := h.ends[c.Partition]
+	known = known && c.committed < 0
+	h.mu.Unlock()
+	if !known {
+		return
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-c.revoked:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	_ = h.Commit(ctx, map[broker.Partition]int64{c.Partition: end - 1}) // fails if the partition is given up: then the next member does it
 }
 
 // committed asks for the offset that the group has committed; -1 if none.

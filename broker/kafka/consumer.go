@@ -53,6 +53,8 @@ type Consumer struct {
 	side    sarama.Client
 	session sarama.ConsumerGroupSession
 	claims  map[broker.Partition]*claim
+	// ends of the partitions before we joined, if that is where to begin.
+	ends map[broker.Partition]int64
 	// assigned is what the cooperative strategy told last; nil if it has not.
 	assigned map[string][]int32
 	eager    bool // some members of the group do not know cooperative rebalances

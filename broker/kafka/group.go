@@ -58,6 +58,7 @@ func (c *Consumer) member(ctx, life context.Context) (err error) {
 	if err != nil || len(topics) == 0 {
 		return err
 	}
+	c.findEnds(side, topics)
 	client, err := c.connect(life)
 	if err != nil {
 		return err

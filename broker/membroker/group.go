@@ -61,7 +61,8 @@ func (g *group) start(p broker.Partition, m *Consumer, topics map[string]*topic)
 		return offset
 	}
 	if m.sub.From == broker.Latest {
-		return int64(len(topics[p.Topic].parts[p.ID]))
+		g.committed[p] = int64(len(topics[p.Topic].parts[p.ID]))
+		return g.committed[p]
 	}
 	return 0
 }
