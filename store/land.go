@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -65,7 +66,7 @@ func (s *Store) Land(ctx context.Context, events []*omnibox.Event) (Landed, erro
 		statement = "land_keyed"
 	}
 	for b := range batches(inOrder(events)) {
-		n, err := s.landSome(ctx, statement, b)
+		n, err := s.landAtOnce(ctx, statement, halves(b))
 		landed.add(n)
 		if err != nil {
 			return landed, err
@@ -96,6 +97,22 @@ func whole(events []*omnibox.Event) ([]*omnibox.Event, error) {
 		out[i] = &filled
 	}
 	return out, nil
+}
+
+// landAtOnce lands parts that have no partition in common, concurrently. As each
+// writes in the order of message ids, they wait for each other in one direction
+// only, if they have the same message.
+func (s *Store) landAtOnce(ctx context.Context, statement string, parts [][]*omnibox.Event) (landed Landed, err error) {
+	all, errs := make([]Landed, len(parts)), make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, part := range parts {
+		wg.Go(func() { all[i], errs[i] = s.landSome(ctx, statement, part) })
+	}
+	wg.Wait()
+	for _, n := range all {
+		landed.add(n)
+	}
+	return landed, errors.Join(errs...)
 }
 
 // inOrder sorts messages by what all who land agree on.

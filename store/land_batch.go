@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/omnibox-go/omnibox"
@@ -29,6 +31,27 @@ func batches(events []*omnibox.Event) iter.Seq[[]*omnibox.Event] {
 	}
 }
 
+// fewMessages are not worth a second transaction.
+const fewMessages = 200
+
+// halves cuts messages, which are in order, in two where a partition begins, as
+// near to the middle as there is one.
+func halves(events []*omnibox.Event) [][]*omnibox.Event {
+	middle := len(events) / 2
+	cut := 0
+	for i := 1; i < len(events) && len(events) >= fewMessages; i++ {
+		a, b := events[i-1], events[i]
+		begins := a.Topic != b.Topic || a.Origin.Partition != b.Origin.Partition
+		if begins && (cut == 0 || max(i-middle, middle-i) < max(cut-middle, middle-cut)) {
+			cut = i
+		}
+	}
+	if cut == 0 {
+		return [][]*omnibox.Event{events}
+	}
+	return [][]*omnibox.Event{events[:cut], events[cut:]}
+}
+
 // messages are the columns of messages to land.
 type messages struct {
 	ids                                                     uuids
@@ -40,24 +63,43 @@ type messages struct {
 	offsets                                                 []int64
 	occurred                                                []*time.Time
 	errors                                                  []string
+	ords                                                    []int32 // places in the order of offsets, from 1
 	deadIDs                                                 uuids
 	fingerprints                                            []string
 }
 
-// landing are messages as the arguments of land.sql. What is empty is null there.
+// landing are messages as the arguments of land.sql, in the order of their ids.
+// What is empty is null there.
 func landing(events []*omnibox.Event) named {
+	order := make([]int32, len(events))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(a, b int32) int {
+		return strings.Compare(events[a].Origin.MessageID, events[b].Origin.MessageID)
+	})
 	var m messages
-	for _, e := range events {
-		m.add(e)
+	for _, i := range order {
+		m.add(events[i])
+		m.ords = append(m.ords, i+1)
 	}
 	return named{
 		"ids": m.ids.literal(), "message_ids": m.messageIDs, "sources": m.sources, "topics": m.topics, "keys": m.keys,
-		"raw_keys": m.rawKeys, "partitions": m.partitions, "offsets": m.offsets, "occurred_ats": m.occurred,
-		"types": m.types, "payloads": m.payloads, "bodies": m.bodies, "content_types": m.contentTypes, "headers": m.headers,
-		"raw_headers": m.rawHeaders, "schema_versions": m.versions, "trace_ids": m.traces, "correlation_ids": m.correlations,
-		"causation_ids": m.causation, "max_attempts": m.attempts, "errors": m.errors,
-		"dead_ids": m.deadIDs.literal(), "fingerprints": m.fingerprints,
+		"raw_keys": sparse(m.rawKeys), "partitions": m.partitions, "offsets": m.offsets, "occurred_ats": m.occurred,
+		"types": m.types, "payloads": m.payloads, "bodies": sparse(m.bodies), "content_types": sparse(m.contentTypes),
+		"headers": sparse(m.headers), "raw_headers": sparse(m.rawHeaders), "schema_versions": sparse(m.versions),
+		"trace_ids": sparse(m.traces), "correlation_ids": sparse(m.correlations), "causation_ids": sparse(m.causation),
+		"max_attempts": m.attempts, "errors": sparse(m.errors), "ords": m.ords, "dead_ids": m.deadIDs.literal(), "fingerprints": m.fingerprints,
 	}
+}
+
+// sparse is a column that is left out if all of it is empty: most messages have
+// few of them, and each costs as much as a full one.
+func sparse[T string | []byte](column []T) []T {
+	if slices.ContainsFunc(column, func(v T) bool { return len(v) > 0 }) {
+		return column
+	}
+	return nil
 }
 
 func (m *messages) add(e *omnibox.Event) {

@@ -1,9 +1,10 @@
--- Lands messages in the order in which they are given: their places in the order
--- of keys are those of their offsets. One that the group has already, or that
--- comes twice, is left out. One with an error could not be read: it is dead, and
--- has its letter. Returns how many are new, and how many of those could not be
--- read. Rows are written in the order of their message ids, which is one for all
--- who land, so that none waits for one that waits for it.
+-- Lands messages: their places in the order of keys, which are those of their
+-- offsets, are as ords says. One that the group has already, or that comes twice,
+-- is left out. One with an error could not be read: it is dead, and has its letter.
+-- Returns how many are new, and how many of those could not be read. Rows are
+-- written in the order in which they are given, that of their message ids, which is
+-- one for all who land, so that none waits for one that waits for it. What no
+-- message has comes as no array, and is null.
 -- Two consumers may have one partition for a moment, when it changes hands:
 --
 --  1. the old one takes places for messages 1 to 9, and waits for another row
@@ -19,24 +20,12 @@ with clock as materialized (
 ), turns as materialized ( -- those who land the same partition take turns, and then their places
 	select pg_advisory_xact_lock(hashtextextended(@table || ' ' || @group || ' ' || p.topic, p.partition))
 	from (select distinct * from unnest(@topics::text[], @partitions::integer[]) p (topic, partition) order by topic, partition) p
-), input as materialized (
-	select i.*, nextval((select numbers from clock)) as seq,
-		(select now from clock) + i.ord * interval '1 microsecond' as created_at
+), places as materialized (
+	select array_agg(n) as seqs
 	from (
-		select i.* from (select count(*) from turns) t, unnest(
-			@ids::uuid[], @message_ids::text[], @sources::text[], @topics::text[],
-			@keys::text[], @raw_keys::bytea[], @partitions::integer[], @offsets::bigint[],
-			@occurred_ats::timestamptz[], @types::text[], @payloads::text[], @bodies::bytea[],
-			@content_types::text[], @headers::text[], @raw_headers::text[], @schema_versions::text[],
-			@trace_ids::text[], @correlation_ids::text[], @causation_ids::text[], @max_attempts::integer[],
-			@errors::text[]
-		) with ordinality as i (
-			id, message_id, source, topic, partition_key, raw_key, partition,
-			"offset", occurred_at, event_type, payload, body, content_type, headers,
-			raw_headers, schema_version, trace_id, correlation_id, causation_id, max_attempts, error, ord
-		)
-		order by i.ord
-	) i
+		select nextval((select numbers from clock)) as n
+		from (select count(*) from turns) t, generate_series(1, cardinality(@ords::integer[]))
+	) s
 ), landed as (
 	insert into {{table}} as t (
 		id, message_id, consumer_group, source, topic, partition_key, raw_key, partition, "offset", occurred_at,
@@ -47,10 +36,21 @@ with clock as materialized (
 		i.id, i.message_id, @group, i.source, i.topic, i.partition_key, i.raw_key, i.partition, i."offset", i.occurred_at,
 		i.event_type, i.payload::jsonb, i.body, nullif(i.content_type, ''), nullif(i.headers, '')::jsonb, nullif(i.raw_headers, '')::jsonb,
 		nullif(i.schema_version, ''), nullif(i.trace_id, ''), nullif(i.correlation_id, ''), nullif(i.causation_id, ''),
-		case when i.error = '' then 'pending' else 'failed' end, case when i.error = '' then 0 else i.max_attempts end, i.max_attempts,
-		nullif(i.error, ''), case when i.error <> '' then 'permanent' end, i.seq, i.created_at, i.created_at, i.created_at
-	from input i
-	order by i.message_id collate "C", i.ord
+		case when i.error <> '' then 'failed' else 'pending' end, case when i.error <> '' then i.max_attempts else 0 end, i.max_attempts,
+		nullif(i.error, ''), case when i.error <> '' then 'permanent' end, (select seqs from places)[i.ord], c.now, c.now, c.now
+	from unnest(
+		@ids::uuid[], @message_ids::text[], @sources::text[], @topics::text[],
+		@keys::text[], @raw_keys::bytea[], @partitions::integer[], @offsets::bigint[],
+		@occurred_ats::timestamptz[], @types::text[], @payloads::text[], @bodies::bytea[],
+		@content_types::text[], @headers::text[], @raw_headers::text[], @schema_versions::text[],
+		@trace_ids::text[], @correlation_ids::text[], @causation_ids::text[], @max_attempts::integer[],
+		@errors::text[], @ords::integer[]
+	) as i (
+		id, message_id, source, topic, partition_key, raw_key, partition,
+		"offset", occurred_at, event_type, payload, body, content_type, headers,
+		raw_headers, schema_version, trace_id, correlation_id, causation_id, max_attempts, error, ord
+	)
+	cross join lateral (select (select now from clock) + i.ord * interval '1 microsecond' as now) c
 	on conflict (message_id, consumer_group) do nothing
 	returning t.id, t.created_at, t.topic, t.partition_key, t.event_type, t.status, t.last_error
 ), letters as (

@@ -12,24 +12,27 @@ with clock as materialized (
 ), turns as materialized ( -- those who land the same partition take turns, and then their places
 	select pg_advisory_xact_lock(hashtextextended(@table || ' ' || @group || ' ' || p.topic, p.partition))
 	from (select distinct * from unnest(@topics::text[], @partitions::integer[]) p (topic, partition) order by topic, partition) p
-), input as materialized (
-	select i.*, nextval((select numbers from clock)) as seq,
-		(select now from clock) + i.ord * interval '1 microsecond' as created_at
+), places as materialized (
+	select array_agg(n) as seqs
 	from (
-		select i.* from (select count(*) from turns) t, unnest(
-			@ids::uuid[], @message_ids::text[], @sources::text[], @topics::text[],
-			@keys::text[], @raw_keys::bytea[], @partitions::integer[], @offsets::bigint[],
-			@occurred_ats::timestamptz[], @types::text[], @payloads::text[], @bodies::bytea[],
-			@content_types::text[], @headers::text[], @raw_headers::text[], @schema_versions::text[],
-			@trace_ids::text[], @correlation_ids::text[], @causation_ids::text[], @max_attempts::integer[],
-			@errors::text[]
-		) with ordinality as i (
-			id, message_id, source, topic, partition_key, raw_key, partition,
-			"offset", occurred_at, event_type, payload, body, content_type, headers,
-			raw_headers, schema_version, trace_id, correlation_id, causation_id, max_attempts, error, ord
-		)
-		order by i.ord
-	) i
+		select nextval((select numbers from clock)) as n
+		from (select count(*) from turns) t, generate_series(1, cardinality(@ords::integer[]))
+	) s
+), input as materialized (
+	select i.*, (select seqs from places)[i.ord] as seq,
+		(select now from clock) + i.ord * interval '1 microsecond' as created_at
+	from unnest(
+		@ids::uuid[], @message_ids::text[], @sources::text[], @topics::text[],
+		@keys::text[], @raw_keys::bytea[], @partitions::integer[], @offsets::bigint[],
+		@occurred_ats::timestamptz[], @types::text[], @payloads::text[], @bodies::bytea[],
+		@content_types::text[], @headers::text[], @raw_headers::text[], @schema_versions::text[],
+		@trace_ids::text[], @correlation_ids::text[], @causation_ids::text[], @max_attempts::integer[],
+		@errors::text[], @ords::integer[]
+	) as i (
+		id, message_id, source, topic, partition_key, raw_key, partition,
+		"offset", occurred_at, event_type, payload, body, content_type, headers,
+		raw_headers, schema_version, trace_id, correlation_id, causation_id, max_attempts, error, ord
+	)
 ), keys as (
 	insert into omnibox.inbox_keys (table_name, consumer_group, message_id, event_id, landed_at)
 	select @table, @group, i.message_id, i.id, i.created_at
@@ -47,7 +50,7 @@ with clock as materialized (
 		i.id, i.message_id, @group, i.source, i.topic, i.partition_key, i.raw_key, i.partition, i."offset", i.occurred_at,
 		i.event_type, i.payload::jsonb, i.body, nullif(i.content_type, ''), nullif(i.headers, '')::jsonb, nullif(i.raw_headers, '')::jsonb,
 		nullif(i.schema_version, ''), nullif(i.trace_id, ''), nullif(i.correlation_id, ''), nullif(i.causation_id, ''),
-		case when i.error = '' then 'pending' else 'failed' end, case when i.error = '' then 0 else i.max_attempts end, i.max_attempts,
+		case when i.error <> '' then 'failed' else 'pending' end, case when i.error <> '' then i.max_attempts else 0 end, i.max_attempts,
 		nullif(i.error, ''), case when i.error <> '' then 'permanent' end, i.seq, i.created_at, i.created_at, i.created_at
 	from keys k
 	join input i on i.id = k.event_id
