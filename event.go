@@ -69,6 +69,9 @@ type Event struct {
 	HoldsKey bool
 	// Fence proves the right to settle the event.
 	Fence Fence
+	// Final says that the event was completed in the transaction of its handler: to
+	// settle it as completed writes nothing.
+	Final bool
 	// Escalated says, once a failure is settled, that a workflow of the event's
 	// own is to be started: it has the row's lease, with Fence, or waits for what
 	// a person decides of a dead event.

@@ -81,8 +81,13 @@ func (s *Store) completeLeased(ctx context.Context, outcomes []omnibox.Outcome) 
 	var o refs
 	leases := map[omnibox.Fence]bool{}
 	for i := range outcomes {
-		o.add(outcomes[i].Event)
-		leases[outcomes[i].Event.Fence] = false
+		if e := outcomes[i].Event; !e.Final {
+			o.add(e)
+			leases[e.Fence] = false
+		}
+	}
+	if len(leases) == 0 {
+		return nil
 	}
 	slots, tokens := fences(leases)
 	var live []omnibox.Fence

@@ -24,9 +24,10 @@ import (
 //
 // It blocks while another transaction completes one of the events. While work
 // runs, the rows are locked and no lease is: who takes it over meanwhile waits
-// when it comes to the same event, and then finds it final. Work must neither
-// commit nor roll back. When the error is that of the commit, the outcome is
-// unknown; the call may be repeated.
+// when it comes to the same event, and then finds it final. After success all
+// events are Final, and to settle them is cheap. Work must neither commit nor roll
+// back. When the error is that of the commit, the outcome is unknown; the call may
+// be repeated.
 func (s *Store) Complete(ctx context.Context, events []*omnibox.Event,
 	work func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error,
 ) error {
@@ -49,6 +50,9 @@ func (s *Store) Complete(ctx context.Context, events []*omnibox.Event,
 		return s.wrap("complete events", fmt.Errorf("%w: a statement of the handler failed, and its error was not returned", err))
 	case err != nil:
 		return s.wrap("complete events", err)
+	}
+	for _, e := range events {
+		e.Final = true
 	}
 	s.freeKeys(ctx, live)
 	return nil
