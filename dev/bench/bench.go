@@ -75,7 +75,7 @@ var (
 
 // All variants, in the order of the table.
 func All() []Variant {
-	return slices.Concat(loops(), lanes(), children(), enqueues(), latencies(), buffers())
+	return slices.Concat(loops(), lanes(), children(), enqueues(), latencies(), landings(), handlings(), buffers())
 }
 
 // Select gives the named variants and what they are compared with; all if no

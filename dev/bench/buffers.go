@@ -15,6 +15,7 @@ import (
 	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/dev/bench/lab"
 	"github.com/omnibox-go/omnibox/store"
+	"github.com/omnibox-go/omnibox/store/migrate"
 )
 
 // smallBacklog is that of the smaller of two fetches; buffersRatio is how much
@@ -29,37 +30,59 @@ func buffers() []Variant {
 	return []Variant{
 		{
 			Name: "fetch-small", Title: fmt.Sprintf("fetch of %d, small backlog", batch), Once: true,
-			run: func(ctx context.Context, s Setup) (Sample, error) { return runBuffers(ctx, s, smallBacklog) },
+			run: func(ctx context.Context, s Setup) (Sample, error) {
+				return runBuffers(ctx, s, outboxTable, smallBacklog)
+			},
 		},
 		{
 			Name: "fetch-large", Title: fmt.Sprintf("fetch of %d, large backlog", batch), Against: "fetch-small", Once: true,
 			Goals: []Goal{{Figure: Buffers, AtMost: buffersRatio}},
-			run:   func(ctx context.Context, s Setup) (Sample, error) { return runBuffers(ctx, s, s.Backlog) },
+			run:   func(ctx context.Context, s Setup) (Sample, error) { return runBuffers(ctx, s, outboxTable, s.Backlog) },
+		},
+		{
+			Name: "fetch-small-inbox", Title: fmt.Sprintf("fetch of %d from an inbox, small backlog", batch), Once: true,
+			run: func(ctx context.Context, s Setup) (Sample, error) {
+				return runBuffers(ctx, s, inboxTable, smallBacklog)
+			},
+		},
+		{
+			Name: "fetch-large-inbox", Title: fmt.Sprintf("fetch of %d from an inbox, large backlog", batch), Against: "fetch-small-inbox", Once: true,
+			Goals: []Goal{{Figure: Buffers, AtMost: buffersRatio}},
+			run:   func(ctx context.Context, s Setup) (Sample, error) { return runBuffers(ctx, s, inboxTable, s.Backlog) },
 		},
 	}
 }
 
+// boxTable is what differs between a fetch from an outbox and from an inbox.
+type boxTable struct {
+	name    string
+	backlog string // statement that fills it
+	inbox   bool
+}
+
+var (
+	outboxTable = boxTable{name: migrate.DefaultTable, backlog: "backlog"}
+	inboxTable  = boxTable{name: migrate.DefaultInbox, backlog: "backlog_inbox", inbox: true}
+)
+
 // runBuffers fills a box with immediate, scheduled and held events, beside as
 // many completed ones, and has the store fetch once.
-func runBuffers(ctx context.Context, s Setup, backlog int) (_ Sample, err error) {
+func runBuffers(ctx context.Context, s Setup, table boxTable, backlog int) (_ Sample, err error) {
 	b, err := s.Lab.Box(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close(ctx)) }()
-	for _, name := range []string{"backlog", "backlog_holds"} {
-		args := pgx.StrictNamedArgs{"topic": b.Topic}
-		if name == "backlog" {
-			args["events"] = backlog
-		}
-		if _, err := b.DB.Exec(ctx, statement(name), args); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	if _, err := b.DB.Exec(ctx, statement(table.backlog), pgx.StrictNamedArgs{"topic": b.Topic, "events": backlog}); err != nil {
+		return nil, fmt.Errorf("write backlog: %w", err)
+	}
+	if _, err := b.DB.Exec(ctx, statement("backlog_holds"), pgx.StrictNamedArgs{"topic": b.Topic, "table": "public." + table.name}); err != nil {
+		return nil, fmt.Errorf("hold keys: %w", err)
 	}
 	if err := b.Settle(ctx); err != nil {
 		return nil, err
 	}
-	plans, err := fetchExplained(ctx, b)
+	plans, err := fetchExplained(ctx, b, table)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +91,7 @@ func runBuffers(ctx context.Context, s Setup, backlog int) (_ Sample, err error)
 
 // fetchExplained has the store fetch over a connection that explains what it
 // executes, so that what is measured is what the store really does.
-func fetchExplained(ctx context.Context, b *lab.Box) (*plans, error) {
+func fetchExplained(ctx context.Context, b *lab.Box, table boxTable) (*plans, error) {
 	cfg, err := pgxpool.ParseConfig(b.URL)
 	if err != nil {
 		return nil, err
@@ -85,7 +108,11 @@ func fetchExplained(ctx context.Context, b *lab.Box) (*plans, error) {
 		return nil, err
 	}
 	defer db.Close()
-	st, err := store.Open(ctx, db, store.Config{Owner: "bench"})
+	conf := store.Config{Owner: "bench"}
+	if table.inbox {
+		conf.Group = b.Topic
+	}
+	st, err := store.Open(ctx, db, conf)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +129,7 @@ func fetchExplained(ctx context.Context, b *lab.Box) (*plans, error) {
 	if len(events) != batch {
 		return nil, fmt.Errorf("fetched %d events", len(events))
 	}
-	return seen, seen.check()
+	return seen, seen.check(table.name)
 }
 
 // plans are those of the statements that a connection has executed.
@@ -155,15 +182,15 @@ func (p *plans) buffers() (sum float64) {
 	return sum
 }
 
-// check makes sure that plans were seen, and none that reads the whole table.
-func (p *plans) check() error {
+// check makes sure that plans were seen, and none that reads all of a table.
+func (p *plans) check(table string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil || len(p.all) == 0 {
 		return fmt.Errorf("%d plans: %w", len(p.all), errors.Join(p.err))
 	}
 	for _, one := range p.all {
-		if one.Plan.scans("outbox_events") {
+		if one.Plan.scans(table) {
 			return fmt.Errorf("a sequential scan of the table: %s", one.Text)
 		}
 	}

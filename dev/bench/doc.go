@@ -8,6 +8,8 @@
 //	table.go     the table of results
 //	loop.go      the raw loops: lease, send, mark; or read, send, mark
 //	lane.go      the batch lane; worker.go is the whole worker under Temporal
+//	land.go      messages into an inbox; landloop.go is the raw loop
+//	handle.go    messages to handlers; handleloop.go are the raw loops
 //	enqueue.go   what events add to a producer's transaction
 //	latency.go   from commit to consumer; load.go is the producer and consumer
 //	buffers.go   what a fetch reads, at two sizes of the backlog

@@ -104,23 +104,20 @@ func relay(ctx context.Context, s Setup, work func(context.Context, *lab.Box, *t
 	if err := work(ctx, b, t); err != nil {
 		return nil, err
 	}
-	used := s.Lab.Usage().Since(before)
-	if err := b.Verify(ctx, s.Events); err != nil {
-		return nil, err
-	}
-	return Sample{Rate: float64(s.Events) / t.took().Seconds()}.cost(used, s.Events), nil
+	return t.sample(s.Lab, before, func() error { return b.Verify(ctx, s.Events) })
 }
 
 // tally is the clock of a run: it stops when the last event has been settled.
 type tally struct {
-	start time.Time
-	left  atomic.Int64
-	end   time.Time     // set before done is closed
-	done  chan struct{} // closed with the last event
+	events int
+	start  time.Time
+	left   atomic.Int64
+	end    time.Time     // set before done is closed
+	done   chan struct{} // closed with the last event
 }
 
 func newTally(events int) *tally {
-	t := &tally{start: time.Now(), done: make(chan struct{})}
+	t := &tally{events: events, start: time.Now(), done: make(chan struct{})}
 	t.left.Store(int64(events))
 	return t
 }
@@ -139,6 +136,15 @@ func (t *tally) settled(n int) (tooMany bool) {
 		close(t.done)
 	}
 	return left < 0
+}
+
+// sample is what was measured since before, unless the run has not done its work.
+func (t *tally) sample(l *lab.Lab, before lab.Usage, verify func() error) (Sample, error) {
+	used := l.Usage().Since(before)
+	if err := verify(); err != nil {
+		return nil, err
+	}
+	return Sample{Rate: float64(t.events) / t.took().Seconds()}.cost(used, t.events), nil
 }
 
 // took is what the run has taken; it waits for its end.

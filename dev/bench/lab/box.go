@@ -21,8 +21,8 @@ const PayloadBytes = 256
 // partitions of a box's topic.
 const partitions = 8
 
-// Box is an outbox of its own for one run: a database with the migrated table
-// outbox_events, and a topic.
+// Box is an outbox or an inbox of its own for one run: a database with the migrated
+// tables outbox_events and inbox_events, and a topic.
 type Box struct {
 	DB      *pgxpool.Pool
 	URL     string
@@ -99,9 +99,9 @@ func (b *Box) Fill(ctx context.Context, events int) error {
 	return b.Settle(ctx)
 }
 
-// Settle vacuums and analyzes the table, and has everything written to the disk.
+// Settle vacuums and analyzes the tables, and has everything written to the disk.
 func (b *Box) Settle(ctx context.Context) error {
-	for _, s := range []string{"vacuum analyze outbox_events", "checkpoint"} {
+	for _, s := range []string{"vacuum analyze outbox_events, inbox_events", "checkpoint"} {
 		if _, err := b.DB.Exec(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}

@@ -78,7 +78,9 @@ func New(ctx context.Context, postgres *servers.Postgres, brokers []string) (*La
 		return nil, err
 	}
 	defer db.Close()
-	if _, err := migrate.Up(ctx, db, migrate.Options{}); err != nil {
+	if _, err := migrate.Up(ctx, db, migrate.Options{
+		Tables: []string{migrate.DefaultTable}, Inboxes: []string{migrate.DefaultInbox},
+	}); err != nil {
 		return nil, fmt.Errorf("migrate the template: %w", err)
 	}
 	return l, nil

@@ -2,5 +2,5 @@
 -- Locks: the new rows.
 -- Index: none.
 insert into omnibox.holds (table_name, topic, partition_key, reason)
-select 'public.outbox_events', @topic, 'held-' || n, 'paused'
+select @table, @topic, 'held-' || n, 'paused'
 from generate_series(0, 99) n
