@@ -124,6 +124,30 @@ func TestLandLeavesNoGap(t *testing.T) {
 	require.Equal(t, store.Landed{New: 5, Duplicates: 5}, land(t, s, messages(10)...))
 }
 
+// Many messages are landed by two transactions: each partition keeps its order, and
+// a message that comes in both halves is landed once.
+func TestLandKeepsTheOrderOfEachPartition(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		b := inboxBed(t, partitioned)
+		s := b.inbox(t, store.Config{})
+		var all []*omnibox.Event
+		for partition := range int32(8) {
+			for offset := range int64(50) {
+				e := message(fmt.Sprintf("k%d", partition), offset)
+				e.Origin.Partition = partition
+				if offset%10 > 0 {
+					e.Origin.MessageID = fmt.Sprintf("p%d-%d", partition, (offset*7)%50)
+				}
+				all = append(all, e)
+			}
+		}
+		require.Equal(t, store.Landed{New: 8*45 + 5, Duplicates: 7 * 5}, land(t, s, all...))
+		require.Zero(t, one[int](t, b, `select count(*) from (
+			select "offset" - lag("offset") over (partition by partition order by seq) as step from inbox_events) e where step <= 0`))
+	}
+}
+
 // A unique index of a partitioned table lets the same message through in another
 // partition; the key table does not.
 //
