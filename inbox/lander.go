@@ -81,7 +81,7 @@ const (
 // blocks until then. The database being down is no reason to end: what was
 // consumed waits, and the partitions are kept.
 func (l *Lander) Run(ctx context.Context) error {
-	besides, stop := context.WithCancel(ctx)
+	besides, stop := outliving(ctx)
 	r := &landing{Lander: l, uncommitted: newUncommitted(), besides: besides}
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watch(besides) })
@@ -112,6 +112,7 @@ func outliving(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // land writes a poll, and commits what the strategy allows.
 func (r *landing) land(ctx context.Context, poll []broker.Message) error {
+	ended := ctx
 	ctx, done := outliving(ctx)
 	defer done()
 	events := make([]*omnibox.Event, len(poll))
@@ -137,6 +138,9 @@ func (r *landing) land(ctx context.Context, poll []broker.Message) error {
 		r.uncommitted.add(events)
 	case r.Ack == OnPersist:
 		r.commitBehind(last)
+	}
+	if ended.Err() != nil { // there is no next poll
+		r.commits.Wait()
 	}
 	return nil
 }
