@@ -80,7 +80,7 @@ func TestAnEffectIsThereIfItsEventIsComplete(t *testing.T) {
 					require.Error(t, err)
 					return nil // a handler that overlooks its error
 				})
-				require.ErrorContains(t, err, "rolled back, since a statement of the handler failed")
+				require.ErrorContains(t, err, "a statement of the handler failed, and its error was not returned")
 				require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(err))
 				require.Equal(t, []any{"", 0}, []any{b.all(t), done()})
 
@@ -173,6 +173,39 @@ func TestWorkLocksNoLease(t *testing.T) {
 	}))
 	require.ErrorIs(t, s.Complete(t.Context(), refs(events[1:]), b.write), omnibox.ErrLeaseLost)
 	require.Equal(t, events[0].Origin.MessageID, b.all(t))
+}
+
+// A process that stands still, or cannot be reached any more, with the transaction
+// of a handler open keeps its event from others no longer than its call may last.
+//
+// trap: 11
+func TestAnEventIsFreeOnceTheProcessThatHandlesItStandsStill(t *testing.T) {
+	t.Parallel()
+	b := newEffects(t, false)
+	s, heir := b.inbox(t, store.Config{Lease: time.Minute}), b.inbox(t, store.Config{Owner: "w2"})
+	land(t, s, messages(1)...)
+	events := fetchAll(t, claim(t, s), 10)
+	wakes, ended := make(chan struct{}), make(chan error, 1)
+	began := make(chan struct{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	go func() {
+		ended <- s.Complete(ctx, refs(events), func(ctx context.Context, tx pgx.Tx, some []*omnibox.Event) error {
+			if err := b.write(ctx, tx, some); err != nil {
+				return err
+			}
+			close(began)
+			<-wakes
+			return nil
+		})
+	}()
+	<-began
+	b.exec(t, "update omnibox.slots set lease_until = '-infinity'")
+	require.NoError(t, heir.Complete(t.Context(), refs(fetchAll(t, claim(t, heir), 10)), b.write))
+	close(wakes)
+	require.Error(t, <-ended)
+	require.Equal(t, "m0", b.all(t))
+	require.Equal(t, 1, one[int](t, b.bed, "select count(*) from effects"))
 }
 
 // One event takes a round trip to begin, one to complete and one to commit, and
