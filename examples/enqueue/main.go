@@ -39,7 +39,7 @@ var orders = store.Outbox{Table: "outbox_events"}
 // placed is the event of an order. Events of one key arrive in order.
 func placed(o Order) omnibox.Event {
 	return omnibox.Event{
-		Topic: "orders", Key: o.ID.String(), Type: "order.placed", SchemaVersion: "1",
+		Topic: "orders", Key: o.ID.String(), Type: "order.placed", SchemaVersion: "2",
 		Aggregate: omnibox.Aggregate{Type: "order", ID: o.ID}, Payload: OrderPlaced{Total: o.Total},
 		IdempotencyKey: "order.placed/" + o.ID.String(), // a second Enqueue writes nothing
 	}

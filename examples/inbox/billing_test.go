@@ -1,4 +1,4 @@
-package billing
+package main
 
 import (
 	"context"
@@ -53,9 +53,9 @@ func TestEachOrderHasOneInvoiceAndOneAnnouncement(t *testing.T) {
 	defer db.Close()
 	_, err = migrate.Up(t.Context(), db, migrate.Options{})
 	require.NoError(t, err)
-	_, err = db.Exec(t.Context(), Schema+"; create table completed (id uuid primary key)")
+	_, err = db.Exec(t.Context(), schema+"; create table completed (id uuid primary key)")
 	require.NoError(t, err)
-	routes, err := Handlers().Build(Routed...)
+	routes, err := handlers().Build(routed...)
 	require.NoError(t, err)
 	applier, err := inbox.NewApplier(routes, box{db}, inbox.Config{})
 	require.NoError(t, err)
