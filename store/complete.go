@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -24,10 +25,11 @@ import (
 //
 // It blocks while another transaction completes one of the events. While work
 // runs, the rows are locked and no lease is: who takes it over meanwhile waits
-// when it comes to the same event, and then finds it final. After success all
-// events are Final, and to settle them is cheap. Work must neither commit nor roll
-// back. When the error is that of the commit, the outcome is unknown; the call may
-// be repeated.
+// when it comes to the same event, and then finds it final. If ctx has a deadline
+// the rows are free soon after it, whatever has become of this process. After success
+// all events are Final, and to settle them is cheap. Work must neither commit nor
+// roll back. When the error is that of the commit, the outcome is unknown; the call
+// may be repeated.
 func (s *Store) Complete(ctx context.Context, events []*omnibox.Event,
 	work func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error,
 ) error {
@@ -123,12 +125,16 @@ func (s *Store) refuseLost(ctx context.Context, tx pgx.Tx, events []*omnibox.Eve
 
 // borrow is byIndex, and keeps what was set before; giveBack sets that again, so
 // that the statements of whoever goes on with the transaction are planned as
-// everywhere else.
+// everywhere else. What stays set is that the server ends the transaction once it
+// has heard nothing for as long as the call may last, if that is bounded: the
+// process may stand still, or be out of reach, and its rows would be locked until
+// the connection is found dead.
 const (
 	borrow = `select set_config('omnibox.seqscan', current_setting('enable_seqscan'), true),
 		set_config('omnibox.bitmapscan', current_setting('enable_bitmapscan'), true),
 		set_config('omnibox.plan_cache_mode', current_setting('plan_cache_mode'), true),
-		set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+		set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+		set_config('idle_in_transaction_session_timeout', coalesce(nullif(current_setting('idle_in_transaction_session_timeout'), '0'), $1), true)`
 	giveBack = `select set_config('enable_seqscan', current_setting('omnibox.seqscan'), true),
 		set_config('enable_bitmapscan', current_setting('omnibox.bitmapscan'), true),
 		set_config('plan_cache_mode', current_setting('omnibox.plan_cache_mode'), true)`
@@ -138,13 +144,23 @@ const (
 // planner's settings borrowed for it alone.
 func (s *Store) borrowing(ctx context.Context, tx pgx.Tx, name string, args named) (ids [][16]byte, err error) {
 	var b pgx.Batch
-	b.Queue(borrow)
+	b.Queue(borrow, idleFor(ctx))
 	b.Queue(s.sql[name], args).Query(func(rows pgx.Rows) error {
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 		return err
 	})
 	b.Queue(giveBack)
 	return ids, tx.SendBatch(ctx, &b).Close()
+}
+
+// idleFor is how long a transaction under ctx may be idle, as a setting; for ever
+// if ctx has no end.
+func idleFor(ctx context.Context) string {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return "0"
+	}
+	return fmt.Sprintf("%dms", max(1, time.Until(end).Milliseconds()))
 }
 
 // freeKeys ends the holds of events that are complete. Where slots are leased, the
