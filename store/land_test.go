@@ -166,6 +166,36 @@ func TestOnePartitionDoesNotHideAMessageFromAnother(t *testing.T) {
 	require.Len(t, fetchAll(t, claim(t, s), 10), 3, "rows are read from every partition")
 }
 
+// A message that was landed while rows were still kept is known when it comes again,
+// though its row is deleted by now.
+//
+// trap: 25
+func TestAMessageFromBeforeRowsWereDeletedIsKnownAfter(t *testing.T) {
+	t.Parallel()
+	settle := map[string]func(s *store.Store, events []omnibox.Event) error{
+		"one by one": func(s *store.Store, events []omnibox.Event) error { return s.Commit(t.Context(), completed(events...)) },
+		"in a handler's transaction": func(s *store.Store, events []omnibox.Event) error {
+			return s.Complete(t.Context(), refs(events), func(context.Context, pgx.Tx, []*omnibox.Event) error { return nil })
+		},
+		"with a failed one": func(s *store.Store, events []omnibox.Event) error {
+			return s.Commit(t.Context(), append(completed(events[:2]...), retryAfter(&events[2], time.Hour)))
+		},
+	}
+	for _, mode := range []string{store.ClaimShard, store.ClaimRow} {
+		for name, settle := range settle {
+			t.Run(mode+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				b := inboxBed(t, false)
+				land(t, b.inbox(t, store.Config{Claim: mode}), messages(3)...)
+				s := b.inbox(t, store.Config{Claim: mode, OnComplete: "delete"})
+				require.NoError(t, settle(s, fetchAll(t, claim(t, s), 10)))
+				require.LessOrEqual(t, one[int](t, b, "select count(*) from inbox_events"), 1)
+				require.Equal(t, store.Landed{Duplicates: 3}, land(t, s, messages(3)...))
+			})
+		}
+	}
+}
+
 // Keys are as good in the other order, wherever the order of messages is another.
 //
 // trap: 22

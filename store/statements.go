@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// loadStatements reads sql/*.sql, for an inbox sql/inbox/*.sql too, and fills
-// their places in.
+// loadStatements reads sql/*.sql, for an inbox sql/inbox/*.sql too, which replace
+// those of the same name, and fills their places in.
 func (s *Store) loadStatements(quoted string) error {
 	places := s.places(quoted)
 	s.sql = map[string]string{}
@@ -34,11 +34,11 @@ func (s *Store) loadFrom(folder string, places *strings.Replacer) error {
 	return nil
 }
 
-// places are what differs between tables: {{table}} is the name, {{mine}} and
-// {{mine:e}} leave out messages of other groups, {{origin}} is where a message
-// came from, {{shown}} what a person sees of that, {{row}} finds a row again that
-// the statement has read, and {{unless there}} is what an insert does about a
-// message that is there.
+// places are what differs between tables: {{table}} is the name, and {{name}} is it
+// as a text, as the companion tables have it, {{mine}} and {{mine:e}} leave out
+// messages of other groups, {{origin}} is where a message came from, {{shown}} what
+// a person sees of that, {{row}} finds a row again that the statement has read, and
+// {{unless there}} is what an insert does about a message that is there.
 func (s *Store) places(quoted string) *strings.Replacer {
 	row, unlessThere := "t.ctid = p.at", "\n\ton conflict (message_id, consumer_group) do nothing"
 	if s.partitioned { // places in the heap are those of one partition; no unique index has these columns
@@ -53,7 +53,7 @@ func (s *Store) places(quoted string) *strings.Replacer {
 		shown = `,
 	message_id, source, consumer_group, partition, "offset", raw_headers::text as raw_headers`
 	}
-	return strings.NewReplacer("{{table}}", quoted, "{{mine}}", mine, "{{mine:e}}", mineElder,
+	return strings.NewReplacer("{{table}}", quoted, "{{name}}", "'"+strings.ReplaceAll(s.table, "'", "''")+"'", "{{mine}}", mine, "{{mine:e}}", mineElder,
 		"{{origin}}", origin, "{{shown}}", shown, "{{row}}", row, "{{unless there}}", unlessThere)
 }
 
