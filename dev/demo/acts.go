@@ -17,26 +17,29 @@ import (
 
 // show is the demo at work.
 type show struct {
-	stack  *stack
-	screen *screen
-	shop   *shop
-	topic  *topic
-	audit  *audit
-	store  *store.Store
-	limits config.Outbox // the worker's
+	stack   *stack
+	screen  *screen
+	shop    *shop
+	topic   *topic
+	audit   *audit
+	store   *store.Store
+	limits  config.Outbox // the worker's
+	metrics int           // the port of the worker's metrics
 
+	invoicing            *invoicing
 	replayed, rolledBack []uuid.UUID
 	lanes                lanes
+	bill                 billed
 }
 
 const (
 	calmOrders  = 16 // fewer than the budget has workflows for at once
-	calmEvery   = 200 * time.Millisecond
-	moreOrders  = 50
+	calmEvery   = 150 * time.Millisecond
+	moreOrders  = 40
 	ordersEvery = 50 * time.Millisecond
-	burstOrders = 8000
+	burstOrders = 4000
 	// betweenActs is for people who read
-	betweenActs = 1200 * time.Millisecond
+	betweenActs = 700 * time.Millisecond
 	newCurrency = "CHF" // one that the audit does not know
 )
 
@@ -47,7 +50,7 @@ func (sh *show) play(ctx context.Context) error {
 	if err := sh.whileOpen(ctx, calmEvery, sh.inTurn(sh.arrive)); err != nil {
 		return err
 	}
-	return sh.whileOpen(ctx, ordersEvery, sh.inTurn(sh.hurry, sh.rollBack, sh.burst, sh.recover, sh.bury))
+	return sh.whileOpen(ctx, ordersEvery, sh.inTurn(sh.burst, sh.crash, sh.hurry, sh.rollBack, sh.recover, sh.bury, sh.resume, sh.garble))
 }
 
 func (sh *show) inTurn(acts ...act) act {
@@ -123,6 +126,9 @@ func (sh *show) numbers(ctx context.Context) string {
 	parts := []string{
 		"orders " + count(written), "in Kafka " + count(delivered), "on their way " + count(max(0, written-delivered)),
 	}
+	if n, err := sh.invoicing.Count(ctx); err == nil {
+		parts = append(parts, "invoices "+count(n))
+	}
 	if s, err := sh.store.Status(ctx); err == nil {
 		for _, d := range s.Dead {
 			parts = append(parts, "dead "+d.Letters.String())
@@ -137,7 +143,7 @@ func (sh *show) numbers(ctx context.Context) string {
 // arrive shows the workflow lane.
 func (sh *show) arrive(ctx context.Context) error {
 	sh.screen.title("1. A few orders arrive: the workflow lane")
-	sh.screen.say("An order and its event are written in one transaction, %d orders a second.", time.Second/calmEvery)
+	sh.screen.say("An order and its event are written in one transaction, one every %d ms.", calmEvery.Milliseconds())
 	if err := sh.topic.awaitCount(ctx, calmOrders); err != nil {
 		return err
 	}
@@ -177,7 +183,7 @@ func (sh *show) tellLatency(of []delivery) {
 
 // hurry shows traffic that the budget has no workflows for.
 func (sh *show) hurry(ctx context.Context) error {
-	sh.screen.title("2. More orders arrive: the batch lane")
+	sh.screen.title("4. More orders arrive")
 	sh.screen.say("Now %d orders a second. The budget is %d workflows a minute, %d at once:", time.Second/ordersEvery, sh.limits.WorkflowBudget, sh.bucket())
 	sh.screen.say("when it is spent, events are sent and settled in batches.")
 	before := sh.topic.count()
@@ -192,7 +198,7 @@ func (sh *show) hurry(ctx context.Context) error {
 
 // rollBack shows a transaction that fails after its event was written.
 func (sh *show) rollBack(ctx context.Context) error {
-	sh.screen.title("3. A payment is declined")
+	sh.screen.title("5. A payment is declined")
 	sh.screen.say("Order and event are written already; the transaction rolls back.")
 	p := sh.shop.buy(sh.shop.customer(0))
 	if err := sh.shop.place(ctx, p, true); !errors.Is(err, errDeclined) {
@@ -205,7 +211,7 @@ func (sh *show) rollBack(ctx context.Context) error {
 
 // burst shows a pause, a backlog, and how fast it goes away.
 func (sh *show) burst(ctx context.Context) error {
-	sh.screen.title("4. Pause, a burst of orders, resume")
+	sh.screen.title("2. Pause, a burst of orders, resume: the batch lane")
 	if err := sh.setPaused(ctx, workflows.SignalPause, true); err != nil {
 		return err
 	}

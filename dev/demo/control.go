@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
+	"github.com/omnibox-go/omnibox/dev/demo/billing"
 	"github.com/omnibox-go/omnibox/dev/servers"
 	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
@@ -67,7 +68,7 @@ func (sh *show) startWorker(ctx context.Context) error {
 		return st.missing("worker", "see "+filepath.Join(st.dir, "worker.log"), err)
 	}
 	st.up("Worker", fmt.Sprintf("%d pollers, and a step of the service's own: audit", shards), since)
-	st.tellWhereToLook(port)
+	sh.metrics = port
 	return nil
 }
 
@@ -99,9 +100,12 @@ func (s *stack) dialTemporal(ctx context.Context) error {
 func (s *stack) endWorkflows(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closing)
 	defer cancel()
-	ids := slices.Clone(s.escalated)
+	ids := append(slices.Clone(s.escalated), workflows.ConsumerID(s.billingPrefix(), billing.Inbox, 0))
 	for shard := range shards {
 		ids = append(ids, workflows.PollerID(s.prefix, pipelineName, shard))
+	}
+	for shard := range billing.Shards {
+		ids = append(ids, workflows.PollerID(s.billingPrefix(), billing.Inbox, shard), workflows.PollerID(s.billingPrefix(), billing.Outbox, shard))
 	}
 	var errs []error
 	for _, id := range ids {

@@ -24,7 +24,7 @@ type Options struct {
 	Terminal bool
 	// Stay keeps everything up behind the summary, until ctx ends.
 	Stay bool
-	// DatabaseURL of a Postgres on which the demo may create a database, which
+	// DatabaseURL of a Postgres on which the demo may create databases, which
 	// it drops at the end.
 	DatabaseURL string
 	// TemporalAddress of a Temporal frontend.
@@ -32,7 +32,7 @@ type Options struct {
 	// LogDir is where the worker's log is. Defaults to a temporary directory,
 	// which is removed if all went well.
 	LogDir string
-	// Brokers of a Kafka, on which the demo creates a topic, and deletes it.
+	// Brokers of a Kafka, on which the demo creates topics, and deletes them.
 	Brokers []string
 
 	tamper func(*evidence) // tests only: what the check is given
@@ -141,5 +141,12 @@ func open(ctx context.Context, st *stack) (*show, error) {
 	if sh.store, err = store.Open(ctx, db, store.Config{Pipeline: pipelineName, Owner: "demo"}); err != nil {
 		return nil, err
 	}
-	return sh, sh.startWorker(ctx)
+	if err := sh.startWorker(ctx); err != nil {
+		return nil, err
+	}
+	if sh.invoicing, err = st.openInvoicing(ctx); err != nil {
+		return nil, err
+	}
+	st.tellWhereToLook(sh.metrics)
+	return sh, nil
 }

@@ -53,6 +53,18 @@ func TestDemoEndsWithEveryPromiseKept(t *testing.T) {
 		"within the budget",
 		"2 orders failed, each got a workflow of its own then",
 		"0 duplicates",
+		"got SIGKILL",
+		"takes its place",
+		"invoices were written again",
+		"messages came again",
+		"of pipeline billing: open",
+		"place   topic orders-",
+		"none was forgotten",
+		"none has two",
+		"names its order's event as its cause",
+		"1 broken message, which is a dead letter now",
+		"what was behind it in its partition has its invoice",
+		"and were dropped by the inbox",
 		"Every promise was kept.",
 	} {
 		require.Contains(t, text, want)
@@ -75,6 +87,15 @@ func TestDemoFailsWhenARecordIsMissing(t *testing.T) {
 	require.NotContains(t, out.String(), "Every promise was kept.")
 }
 
+func TestDemoFailsWhenAnOrderHasTwoInvoices(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	o := options(t, &out)
+	o.tamper = func(e *evidence) { e.invoices = append(e.invoices, e.invoices[7]) }
+	require.ErrorIs(t, Run(t.Context(), o), ErrNotHeld, &out)
+	require.Contains(t, out.String(), "1 invoices or announcements too many")
+}
+
 // cancelAt ends a context when a text is written.
 type cancelAt struct {
 	bytes.Buffer
@@ -91,7 +112,7 @@ func (c *cancelAt) Write(p []byte) (int, error) {
 
 func TestDemoCanBeInterrupted(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"Starting", "Tables", "paused", "escalated"} {
+	for _, at := range []string{"Starting", "Tables", "paused", "SIGKILL", "escalated"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
@@ -100,7 +121,7 @@ func TestDemoCanBeInterrupted(t *testing.T) {
 			out := &cancelAt{text: at, cancel: cancel}
 			o.Out = out
 			require.ErrorIs(t, Run(ctx, o), context.Canceled, out)
-			require.Empty(t, databases(t, o.DatabaseURL, databaseOf(out.String())), "the database is dropped")
+			require.Empty(t, databases(t, o.DatabaseURL, databaseOf(out.String())), "the databases are dropped")
 		})
 	}
 }
@@ -141,7 +162,7 @@ func TestDemoSaysInOneLineWhatIsMissing(t *testing.T) {
 	o.DatabaseURL = "postgres://nobody@127.0.0.1:1/none?connect_timeout=1"
 	err := Run(t.Context(), o)
 	require.ErrorContains(t, err, "Postgres: ")
-	require.ErrorContains(t, err, "may create a database")
+	require.ErrorContains(t, err, "may create databases")
 	require.NotContains(t, err.Error(), "\n")
 
 	o.DatabaseURL = "host=127.0.0.1 dbname=none"
@@ -162,7 +183,7 @@ func databases(t *testing.T, databaseURL, name string) []string {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	require.NoError(t, err)
 	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, "select datname from pg_database where datname = $1", name)
+	rows, err := conn.Query(ctx, "select datname from pg_database where datname in ($1::text, $1::text || '_billing')", name)
 	require.NoError(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)

@@ -18,9 +18,17 @@ func (sh *show) summarize(ctx context.Context) (held bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	sh.screen.title("Summary: the service's tables against what was read from Kafka")
-	held = true
-	for _, p := range f.promises(e) {
+	sh.screen.title("Summary: the services' tables against what was read from Kafka")
+	shop := sh.tell(f.promises(e))
+	sh.screen.title("Billing: its invoices against the shop's orders")
+	bill := sh.tell(f.billing(e))
+	return shop && bill, nil
+}
+
+// tell shows promises, and says whether all were kept.
+func (sh *show) tell(promises []promise) bool {
+	held := true
+	for _, p := range promises {
 		if p.held {
 			sh.screen.good("%s", p.text)
 			continue
@@ -28,7 +36,7 @@ func (sh *show) summarize(ctx context.Context) (held bool, err error) {
 		held = false
 		sh.screen.bad("%s", p.text)
 	}
-	return held, nil
+	return held
 }
 
 // gather collects the evidence when everything is settled, or when time is up.
@@ -39,8 +47,11 @@ func (sh *show) gather(ctx context.Context) (e evidence, f findings, err error) 
 		if e.ledger, err = sh.shop.ledger(ctx); err != nil {
 			return false, err
 		}
+		if e.billed, err = sh.billed(ctx); err != nil {
+			return false, err
+		}
 		f = check(e)
-		return f.unsettled+f.lost == 0 || time.Now().After(deadline), nil
+		return f.unsettled+f.lost+f.uninvoiced+f.unannounced == 0 || time.Now().After(deadline), nil
 	})
 	if tamper := sh.stack.options.tamper; tamper != nil && err == nil {
 		tamper(&e)
@@ -76,16 +87,14 @@ func (sh *show) showLetter(l store.DeadLetter) {
 	sh.screen.good("dead after %d attempts, and parked: its workflow waits for a person;", l.Attempts)
 	sh.screen.say("later orders of the customer go on")
 	sh.screen.say("  Dead letter %d of pipeline %s: %s", l.ID, l.Pipeline, l.State)
-	for _, field := range [][2]string{
+	sh.screen.fields([][2]string{
 		{"event", l.EventID.String()},
 		{"key", l.PartitionKey},
 		{"type", l.EventType},
 		{"died", l.LastAt.Local().Format(time.DateTime)},
 		{"class", string(l.ErrorClass)},
 		{"error", l.Error},
-	} {
-		sh.screen.say("    %-7s %s", field[0], field[1])
-	}
+	})
 }
 
 // tellHowToReplay shows how a person does it.

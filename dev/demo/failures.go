@@ -16,7 +16,7 @@ import (
 // recover shows a failure that goes away.
 func (sh *show) recover(ctx context.Context) error {
 	customer := sh.shop.customer(6)
-	sh.screen.title("5. The audit step is busy, twice, for one order of " + customer)
+	sh.screen.title("6. The audit step is busy, twice, for one order of " + customer)
 	sh.screen.say("The event fails in the batch lane and gets a workflow of its own, which")
 	sh.screen.say("tries again. The customer's next order waits, the orders of others do not.")
 	failing, next := sh.shop.buy(customer), sh.shop.buy(customer)
@@ -60,7 +60,7 @@ func (sh *show) escalated(ctx context.Context, order uuid.UUID) error {
 // bury shows an event that cannot be delivered, and its replay.
 func (sh *show) bury(ctx context.Context) error {
 	customer := sh.shop.customer(10)
-	sh.screen.title("6. An order that the audit step cannot take")
+	sh.screen.title("7. An order that the audit step cannot take")
 	sh.screen.say("%s pays in %s, which the step does not know: a bug.", customer, newCurrency)
 	bad, next := sh.shop.buy(customer), sh.shop.buy(customer)
 	bad.currency = newCurrency

@@ -69,6 +69,22 @@ func (s *screen) title(text string) { s.print("\n" + s.paint(bold, text)) }
 // say tells what happens.
 func (s *screen) say(format string, args ...any) { s.print("    " + fmt.Sprintf(format, args...)) }
 
+// fields shows names and values, long ones on several lines.
+func (s *screen) fields(all [][2]string) {
+	const width = 60
+	for _, field := range all {
+		name, line := field[0], ""
+		for word := range strings.FieldsSeq(field[1]) {
+			if line != "" && len(line)+1+len(word) > width {
+				s.say("    %-7s %s", name, line)
+				name, line = "", ""
+			}
+			line = strings.TrimSpace(line + " " + word)
+		}
+		s.say("    %-7s %s", name, line)
+	}
+}
+
 // command shows what can be typed or opened elsewhere.
 func (s *screen) command(text string) { s.print("      " + s.paint(cyan, text)) }
 

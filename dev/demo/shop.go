@@ -51,6 +51,7 @@ type shop struct {
 
 // purchase is what a customer asks for.
 type purchase struct {
+	id       uuid.UUID // what its events have in common
 	customer string
 	currency string
 	orders   []uuid.UUID // their ids, in order
@@ -64,7 +65,7 @@ var errDeclined = errors.New("payment declined")
 
 // buy makes a purchase of one order.
 func (s *shop) buy(customer string) purchase {
-	return purchase{customer: customer, currency: "EUR", orders: []uuid.UUID{uuid.New()}}
+	return purchase{id: uuid.New(), customer: customer, currency: "EUR", orders: []uuid.UUID{uuid.New()}}
 }
 
 func (s *shop) customer(n int) string { return fmt.Sprintf("customer-%02d", n%s.customers+1) }
@@ -84,7 +85,7 @@ func (s *shop) place(ctx context.Context, p purchase, declined bool) error {
 			numbers[i], cents[i] = last-len(p.orders)+1+i, 100+rand.IntN(20_000)
 			events[i] = omnibox.Event{
 				ID:    id, // the event of an order is found by its number
-				Topic: s.topic, Key: p.customer, Type: "order.placed", SchemaVersion: "1", MaxAttempts: maxAttempts,
+				Topic: s.topic, Key: p.customer, Type: "order.placed", SchemaVersion: "1", MaxAttempts: maxAttempts, CorrelationID: p.id.String(),
 				Aggregate: omnibox.Aggregate{Type: "order", ID: id},
 				Payload:   orderPlaced{Order: id, Number: numbers[i], Cents: cents[i], Currency: p.currency, PlacedAt: placed},
 			}

@@ -26,12 +26,15 @@ type stack struct {
 	dir     string // of logs
 
 	database, orders, prefix string // names of the database, the topic, and of workflow ids
+	invoices                 string // the topic that billing writes to
 
 	temporal    *servers.Temporal
-	databaseURL string
+	databaseURL string // of the shop
+	billingURL  string // of the other service
 	brokers     []string
 	client      client.Client
-	topic       *topic
+	topic       *topic // of orders
+	announced   *topic // of invoices
 	log         *slog.Logger
 
 	escalated []string // ids of workflows
@@ -41,7 +44,7 @@ type stack struct {
 }
 
 func newStack(o Options, s *screen, dir, tag string) *stack {
-	return &stack{options: o, screen: s, dir: dir, database: "demo_" + tag, orders: "orders-" + tag, prefix: "demo-" + tag}
+	return &stack{options: o, screen: s, dir: dir, database: "demo_" + tag, orders: "orders-" + tag, invoices: "invoices-" + tag, prefix: "demo-" + tag}
 }
 
 // closeLater adds what close does, before all that was added earlier.
@@ -123,19 +126,32 @@ func (s *stack) startPostgres(ctx context.Context) (err error) {
 		s.closeServer(p)
 		whose = "our own"
 	}
-	if s.databaseURL, err = p.DatabaseURL(s.database); err != nil || !strings.HasPrefix(s.databaseURL, "postgres") {
-		return errors.New("OMNIBOX_DATABASE_URL is not a URL: write postgres://user:password@host/database")
+	if s.databaseURL, err = s.createDatabase(ctx, p, s.database); err != nil {
+		return err
 	}
-	if err := statementOn(ctx, p.URL(), "create database "+pgx.Identifier{s.database}.Sanitize()); err != nil {
-		return s.missing("Postgres", "the demo needs a server on which it may create a database", err)
-	}
-	if s.options.DatabaseURL != "" {
-		s.closeLater(func(ctx context.Context) error {
-			return statementOn(ctx, p.URL(), "drop database "+pgx.Identifier{s.database}.Sanitize()+" with (force)")
-		})
+	if s.billingURL, err = s.createDatabase(ctx, p, s.database+"_billing"); err != nil {
+		return err
 	}
 	s.up("Postgres", fmt.Sprintf("%s, %s, database %s", host(s.databaseURL), whose, s.database), since)
 	return nil
+}
+
+// createDatabase creates a database, which is dropped at the end where the server
+// lives longer than the demo.
+func (s *stack) createDatabase(ctx context.Context, p *servers.Postgres, name string) (string, error) {
+	created, err := p.DatabaseURL(name)
+	if err != nil || !strings.HasPrefix(created, "postgres") {
+		return "", errors.New("OMNIBOX_DATABASE_URL is not a URL: write postgres://user:password@host/database")
+	}
+	if err := statementOn(ctx, p.URL(), "create database "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return "", s.missing("Postgres", "the demo needs a server on which it may create databases", err)
+	}
+	if s.options.DatabaseURL != "" {
+		s.closeLater(func(ctx context.Context) error {
+			return statementOn(ctx, p.URL(), "drop database "+pgx.Identifier{name}.Sanitize()+" with (force)")
+		})
+	}
+	return created, nil
 }
 
 func (s *stack) startKafka(ctx context.Context) error {
@@ -149,11 +165,23 @@ func (s *stack) startKafka(ctx context.Context) error {
 		s.closeServer(k)
 		s.brokers, whose = k.Brokers(), "in process"
 	}
-	t, err := openTopic(ctx, s.brokers, s.orders)
-	if err != nil {
-		return s.missing("Kafka", "the demo needs one on which it may create a topic", err)
+	var err error
+	if s.topic, err = s.openTopic(ctx, s.orders); err != nil {
+		return err
 	}
-	s.topic = t
+	if s.announced, err = s.openTopic(ctx, s.invoices); err != nil {
+		return err
+	}
+	s.up("Kafka", fmt.Sprintf("%s, %s, topic %s", s.brokers[0], whose, s.orders), since)
+	return nil
+}
+
+// openTopic creates a topic and listens to it.
+func (s *stack) openTopic(ctx context.Context, name string) (*topic, error) {
+	t, err := openTopic(ctx, s.brokers, name)
+	if err != nil {
+		return nil, s.missing("Kafka", "the demo needs one on which it may create topics", err)
+	}
 	s.closeLater(func(ctx context.Context) error {
 		defer t.close()
 		if len(s.options.Brokers) == 0 {
@@ -163,8 +191,7 @@ func (s *stack) startKafka(ctx context.Context) error {
 		defer cancel()
 		return t.remove(ctx)
 	})
-	s.up("Kafka", fmt.Sprintf("%s, %s, topic %s", s.brokers[0], whose, s.orders), since)
-	return nil
+	return t, nil
 }
 
 // missing says in one line what could not be had and what to do. A longer

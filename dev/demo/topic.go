@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topic is the topic of orders, and all that has been consumed from it. It
-// uses another client library than the worker does: it is a witness.
+// topic is a topic of what becomes of orders, and all that has been consumed from
+// it. It uses another client library than the workers do: it is a witness.
 type topic struct {
 	name   string
 	client *kgo.Client
@@ -33,7 +33,8 @@ const partitions = 6
 func openTopic(ctx context.Context, brokers []string, name string) (*topic, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(500*time.Millisecond), kgo.RetryTimeout(10*time.Second))
+		kgo.FetchMaxWait(500*time.Millisecond), kgo.RetryTimeout(10*time.Second),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,15 @@ func (t *topic) consume(ctx context.Context) {
 		now := time.Now()
 		var came []delivery
 		fetches.EachRecord(func(r *kgo.Record) {
-			d := delivery{customer: string(r.Key)}
+			d := delivery{customer: string(r.Key), place: place{r.Partition, r.Offset}}
+			for _, h := range r.Headers {
+				switch h.Key {
+				case "causation_id":
+					d.cause = string(h.Value)
+				case "correlation_id":
+					d.correlation = string(h.Value)
+				}
+			}
 			var o orderPlaced
 			if json.Unmarshal(r.Value, &o) == nil { // else it is a stray, of no order
 				d.order, d.number, d.took = o.Order, o.Number, now.Sub(o.PlacedAt)
@@ -107,10 +116,33 @@ func (t *topic) note(came []delivery) {
 	defer t.mu.Unlock()
 	t.deliveries = append(t.deliveries, came...)
 	for _, d := range came {
-		t.seen[d.order] = true
+		if d.order != uuid.Nil {
+			t.seen[d.order] = true
+		}
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})
+}
+
+// garble writes a message that is no event of any kind into a partition.
+func (t *topic) garble(ctx context.Context, partition int32, key string) (place, error) {
+	r := &kgo.Record{Topic: t.name, Partition: partition, Key: []byte(key), Value: []byte("\xff\xfenot an event")}
+	if err := t.client.ProduceSync(ctx, r).FirstErr(); err != nil {
+		return place{}, fmt.Errorf("write garbage to %s: %w", t.name, err)
+	}
+	return place{r.Partition, r.Offset}, nil
+}
+
+// find is the first delivery of an order.
+func (t *topic) find(order uuid.UUID) delivery {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.deliveries {
+		if d.order == order {
+			return d
+		}
+	}
+	return delivery{}
 }
 
 // all is what has come so far.
@@ -132,14 +164,14 @@ func (t *topic) await(ctx context.Context, orders ...uuid.UUID) error {
 	missing := slices.Clone(orders)
 	return t.until(ctx, func() (bool, string) {
 		missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return t.seen[id] })
-		return len(missing) == 0, fmt.Sprintf("missing in the topic: %s", count(len(missing)))
+		return len(missing) == 0, fmt.Sprintf("missing in topic %s: %s", t.name, count(len(missing)))
 	})
 }
 
 // awaitCount waits until n orders have come.
 func (t *topic) awaitCount(ctx context.Context, n int) error {
 	return t.until(ctx, func() (bool, string) {
-		return len(t.seen) >= n, fmt.Sprintf("orders in the topic: %d of %d", len(t.seen), n)
+		return len(t.seen) >= n, fmt.Sprintf("orders in topic %s: %d of %d", t.name, len(t.seen), n)
 	})
 }
 

@@ -20,11 +20,15 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/omnibox-go/omnibox/dev/demo"
+	"github.com/omnibox-go/omnibox/dev/demo/billing"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
+	if code, was := billing.Main(os.Stderr); was {
+		return code
+	}
 	once := flag.Bool("once", false, "end behind the summary, also in a terminal")
 	flag.Parse()
 

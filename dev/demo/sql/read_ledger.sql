@@ -1,5 +1,5 @@
--- Every order with the status of its event, which is null if it has none.
+-- Every order with the status of its event and what that correlates to.
 -- Locks: none.
 -- Index: none; the whole tables are read, at the end.
-select o.id, o.customer, o.number, coalesce(e.status, 'missing')
+select o.id, o.customer, o.number, coalesce(e.status, 'missing'), coalesce(e.correlation_id, '')
 from orders o left join outbox_events e on e.aggregate_id = o.id
