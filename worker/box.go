@@ -153,9 +153,6 @@ func (b *box) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.RefuseForeignGroups(ctx); err != nil {
-		return err
-	}
 	if b.cfg.Claim == store.ClaimShard {
 		if err := refuseForeign(ctx, s); err != nil {
 			return err
@@ -181,8 +178,12 @@ func CheckSchema(ctx context.Context, db *pgxpool.Pool, b config.Box) error {
 }
 
 // refuseForeign keeps slot leases away from a table that another program
-// relays: it does not know them.
+// relays, which does not know them, or another group handles, which they would keep
+// from its messages.
 func refuseForeign(ctx context.Context, s *store.Store) error {
+	if err := s.RefuseForeignGroups(ctx); err != nil {
+		return err
+	}
 	owners, err := s.ForeignOwners(ctx)
 	if err != nil || len(owners) == 0 {
 		return err

@@ -46,7 +46,7 @@ func runLanding(land func(context.Context, *lab.Box, *tally) error) func(context
 		if err := publish(ctx, b, s.Events); err != nil {
 			return nil, err
 		}
-		if err := b.AwaitGroups(ctx); err != nil {
+		if err := b.AwaitGroups(); err != nil {
 			return nil, err
 		}
 		if err := b.Settle(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -228,6 +229,24 @@ func TestAStatementHandlesMessages(t *testing.T) {
 	require.Contains(t, letter, "23514")
 	require.NotContains(t, letter, "negative")
 	require.Len(t, b.effects(), 1)
+}
+
+// Leases of slots would keep the other group from its messages.
+func TestAnInboxRefusesATableThatAnotherGroupUses(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.inbox(func(in *config.Inbox) { in.Handler.SQL = "select $1::jsonb" })
+	_, err := b.db.Exec(t.Context(), `insert into inbox_events (id, message_id, consumer_group, source, event_type, payload)
+		values (gen_random_uuid(), 'm', 'another', 's', 'e', '{"a":1}')`)
+	require.NoError(t, err)
+	w := b.start(b.consumers())
+	eventually(t, "an error that helps", func() bool {
+		return strings.Contains(w.logs.String(), "pending messages of another group") && strings.Contains(w.logs.String(), "set claim: row")
+	})
+	require.False(t, w.Ready())
+	_, err = b.db.Exec(t.Context(), "delete from inbox_events")
+	require.NoError(t, err)
+	w.awaitReady()
 }
 
 // The worker says what is missing before it runs, and runs nothing.

@@ -3,9 +3,7 @@ package lab
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/jackc/pgx/v5"
@@ -40,20 +38,18 @@ func (b *Box) FillInbox(ctx context.Context, messages int) error {
 	return b.Settle(ctx)
 }
 
-// AwaitGroups returns when the broker answers for groups of consumers: the first
-// one makes it prepare for them, which is not what a run measures.
-func (b *Box) AwaitGroups(ctx context.Context) error {
-	for {
-		answer, err := b.admin.ListConsumerGroupOffsets(b.Topic, map[string][]int32{b.Topic: {0}})
-		if err == nil && answer.Err == sarama.ErrNoError {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for groups: %w", errors.Join(context.Cause(ctx), err))
-		case <-time.After(20 * time.Millisecond):
-		}
+// AwaitGroups returns when the broker knows who looks after the box's group: the
+// first group makes it prepare for all, which is not what a run measures.
+func (b *Box) AwaitGroups() error {
+	client, err := sarama.NewClient(b.Brokers, nil)
+	if err != nil {
+		return fmt.Errorf("connect to kafka: %w", err)
 	}
+	defer client.Close()
+	if _, err := client.Coordinator(b.Topic); err != nil {
+		return fmt.Errorf("look for the group's coordinator: %w", err)
+	}
+	return nil
 }
 
 // VerifyLanded checks that each message of the topic is in the inbox once, in the
