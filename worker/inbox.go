@@ -43,6 +43,7 @@ func (o *options) finder(b config.Box) (inbox.Finder, error) {
 // prepareInbox finds what is wrong with an inbox and its handlers before anything
 // runs.
 func (b *box) prepareInbox() (err error) {
+	b.metrics.landed(b.name, inbox.Landed{}) // so that they are there from the start
 	b.breaker = pipeline.NewBreaker(b.name, b.worker.databases[b.cfg.Database].Ping, b.log)
 	if b.handlers, err = b.worker.options.finder(b.cfg); err != nil {
 		return err

@@ -38,6 +38,7 @@ func TestMetricsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, first["omnibox_backlog_events"], second["omnibox_backlog_events"])
 	require.Contains(t, first["omnibox_backlog_events"], `omnibox_backlog_events{pipeline="outbox"} 3`)
 	require.Contains(t, first["omnibox_dead_letters"], `class="permanent"`)
+	require.Contains(t, first["omnibox_consumer_lag_messages"], `topic="orders"} 3`)
 
 	docs, err := os.ReadFile("../docs/metrics.md")
 	require.NoError(t, err)
@@ -54,7 +55,7 @@ func fill(t *testing.T, url string) {
 	db, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	defer db.Close()
-	_, err = migrate.Up(t.Context(), db, migrate.Options{})
+	_, err = migrate.Up(t.Context(), db, migrate.Options{Tables: []string{migrate.DefaultTable}, Inboxes: []string{migrate.DefaultInbox}})
 	require.NoError(t, err)
 	require.NoError(t, pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
 		for range 5 {
@@ -83,6 +84,9 @@ func fill(t *testing.T, url string) {
 		{Event: &events[1], Verdict: omnibox.Retry, Class: omnibox.ClassTransient, Error: "not now", Attempts: 1, Counted: true, Delay: time.Hour},
 	}))
 	require.NoError(t, claim.Release(t.Context()))
+	in, err := store.Open(t.Context(), db, store.Config{Owner: "test", Pipeline: "inbox", Group: "billing"})
+	require.NoError(t, err)
+	require.NoError(t, in.ReportConsumer(t.Context(), "test/1", []store.ConsumerPartition{{Topic: "orders", Position: 1, HighWater: 4}}))
 }
 
 // scrape runs a worker that finds its table, and nothing else, and reads its
@@ -92,7 +96,8 @@ func scrape(t *testing.T, url string) map[string]string {
 	address := freeAddress(t)
 	cfg, err := config.Parse("", nil, []string{
 		"OMNIBOX_DATABASE_URL=" + url, "OMNIBOX_KAFKA_BROKERS=127.0.0.1:1",
-		"OMNIBOX_TEMPORAL_ADDRESS=127.0.0.1:1", "OMNIBOX_HTTP_LISTEN=" + address,
+		"OMNIBOX_TEMPORAL_ADDRESS=127.0.0.1:1", "OMNIBOX_HTTP_LISTEN=" + address, "OMNIBOX_OUTBOXES_OUTBOX_SHARDS=4",
+		"OMNIBOX_INBOXES_INBOX_TOPICS=orders", "OMNIBOX_INBOXES_INBOX_GROUP=billing", "OMNIBOX_INBOXES_INBOX_HANDLER_SQL=select $1::jsonb",
 	})
 	require.NoError(t, err)
 	w, err := worker.New(cfg)
@@ -105,7 +110,7 @@ func scrape(t *testing.T, url string) map[string]string {
 	var text string
 	require.Eventually(t, func() bool {
 		_, text = get(t, "http://"+address+"/metrics")
-		return strings.Contains(text, "omnibox_backlog_events{")
+		return strings.Contains(text, `omnibox_backlog_events{pipeline="outbox"}`) && strings.Contains(text, "omnibox_consumer_lag_messages{")
 	}, 20*time.Second, 50*time.Millisecond)
 	found := map[string]string{}
 	for line := range strings.Lines(text) {

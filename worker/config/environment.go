@@ -68,7 +68,7 @@ func overlay(root *node, env map[string]string) problems {
 		}
 		// what brings in an entry next to those of the file is a typing mistake
 		if names := listed[path[0]]; len(names) > 0 && !slices.Contains(names, path[1]) {
-			found = append(found, &MistakeError{Where: name, Text: fmt.Sprintf("%s in the file has no %q; %s", path[0], path[1], suggest(path[1], names))})
+			found = append(found, &MistakeError{Where: name, Text: fmt.Sprintf("%s in the file has no %q; %s%s", path[0], path[1], suggest(path[1], names), orUnset(name))})
 			continue
 		}
 		n := root
@@ -78,6 +78,14 @@ func overlay(root *node, env map[string]string) problems {
 		assign(n, name, env[name], leaf)
 	}
 	return found
+}
+
+// orUnset is for a variable that may well be there for another program.
+func orUnset(name string) string {
+	if _, short := shortcuts[name]; short {
+		return "; or unset " + name
+	}
+	return ""
 }
 
 // assign makes n what the variable says.
