@@ -227,17 +227,19 @@ func (r *landing) commitHandled(ctx context.Context) error {
 
 // holdBack pauses consuming while enough waits, and resumes it.
 func (r *landing) holdBack(ctx context.Context) error {
-	full := r.uncommitted.len() >= r.MaxUncommitted
-	if !full {
-		var err error
-		if full, err = r.Table.Full(ctx); err != nil {
-			return err
-		}
+	tableFull, err := r.Table.Full(ctx)
+	if err != nil {
+		return err
 	}
+	full := tableFull || r.uncommitted.len() >= r.MaxUncommitted
 	paused := r.Consumer.Status().Paused
 	switch {
 	case full && !paused:
-		r.Log.WarnContext(ctx, "consuming is paused: too many messages wait for their handlers", slog.Int("uncommitted", r.uncommitted.len()))
+		text := "consuming is paused: max_pending messages wait for their handlers"
+		if !tableFull {
+			text = "consuming is paused: max_pending messages are uncommitted, behind one that is not completed; replay or discard its dead letter, or set commit_on_failed"
+		}
+		r.Log.WarnContext(ctx, text, slog.Int("uncommitted", r.uncommitted.len()), slog.Any("behind", r.uncommitted.heads())) //nolint:sloglint // one of two constants
 		r.Consumer.Pause()
 	case !full && paused:
 		r.Log.InfoContext(ctx, "consuming goes on")

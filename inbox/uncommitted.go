@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -69,6 +70,19 @@ func (u *uncommitted) first(n int) []string {
 		}
 	}
 	return ids
+}
+
+// heads are the places of the first message of each partition.
+func (u *uncommitted) heads() (places []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for at, all := range u.partitions {
+		if len(all) > 0 {
+			places = append(places, fmt.Sprintf("%s:%d:%d", at.Topic, at.ID, all[0].offset))
+		}
+	}
+	slices.Sort(places)
+	return places
 }
 
 // drop forgets what is settled up to the first message of each partition that is

@@ -74,6 +74,7 @@ func adopt(e, changed *omnibox.Event) {
 	e.CreatedAt, e.Seq, e.Fence = old.CreatedAt, old.Seq, old.Fence
 	e.Attempts, e.MaxAttempts, e.Replays = old.Attempts, old.MaxAttempts, old.Replays
 	e.Fetches, e.Suspect, e.HoldsKey, e.Escalated = old.Fetches, old.Suspect, old.HoldsKey, old.Escalated
+	e.Final = old.Final
 }
 
 // failure is the error of a step that was not cancelled by us. If it calls

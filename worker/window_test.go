@@ -35,3 +35,24 @@ func TestTopicsThatOutliveTheDedupWindow(t *testing.T) {
 		require.Contains(t, got, tt.says, name)
 	}
 }
+
+func TestAPoolThatHandlersWouldUseUpIsRefused(t *testing.T) {
+	t.Parallel()
+	for conns, ok := range map[string]bool{"9": false, "10": true, "": true} {
+		url := "postgres://h/d"
+		if conns != "" {
+			url += "?pool_max_conns=" + conns
+		}
+		cfg, err := config.Parse("f", []byte("inboxes: {billing: {topics: [t], group: g, handler: {sql: select $1::jsonb}}}\nhttp: {listen: \"off\"}"),
+			[]string{"OMNIBOX_DATABASE_URL=" + url, "OMNIBOX_KAFKA_BROKERS=127.0.0.1:1"})
+		require.NoError(t, err)
+		w, err := New(cfg)
+		if ok {
+			require.NoError(t, err, conns)
+			w.Close()
+			continue
+		}
+		require.ErrorContains(t, err, "databases.main.url: pool_max_conns is 9, but handlers of inboxes take up to 8", conns)
+		require.ErrorContains(t, err, "make it at least 10")
+	}
+}

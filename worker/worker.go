@@ -95,6 +95,10 @@ func (w *Worker) connect() (err error) {
 		if w.databases[name], err = openPool(db, connections(w.cfg, name)); err != nil {
 			return fmt.Errorf("databases.%s.url: %w", name, err)
 		}
+		if have, least := w.databases[name].Config().MaxConns, handlers(w.cfg, name)+2; have < least {
+			return fmt.Errorf("databases.%s.url: pool_max_conns is %d, but handlers of inboxes take up to %d connections at once, and leases and settling two more: "+
+				"make it at least %d, or lower concurrency", name, have, least-2, least)
+		}
 	}
 	for name, b := range w.cfg.Brokers {
 		p := w.options.publishers[name]
@@ -182,6 +186,16 @@ func (w *Worker) close() {
 	if w.temporal != nil {
 		w.temporal.Close()
 	}
+}
+
+// handlers are how many run at once for the inboxes of a database.
+func handlers(cfg *config.Config, database string) (n int32) {
+	for _, b := range cfg.Boxes() {
+		if b.Database == database && b.Inbox != nil {
+			n += int32(b.Inbox.Concurrency)
+		}
+	}
+	return n
 }
 
 // connections are as many as the pipelines of a database use at once: each shard

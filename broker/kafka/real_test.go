@@ -141,7 +141,7 @@ func (r *rig) topicWithASmallLimit(t *testing.T) {
 	require.Equal(t, byKey(want), byKey(read(t, topic, r.addr)))
 	infos, err := p.CheckTopics(t.Context(), topic)
 	require.NoError(t, err)
-	require.Equal(t, []kafka.TopicInfo{{Name: topic, Partitions: 2, MaxMessageBytes: 5000}}, infos)
+	require.Equal(t, []kafka.TopicInfo{{Name: topic, Partitions: 2, MaxMessageBytes: 5000, Retention: 7 * 24 * time.Hour}}, infos)
 
 	// A limit that has been lowered since is the broker's to enforce: it blames
 	// no one but the record.
