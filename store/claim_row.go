@@ -226,14 +226,10 @@ func (c *rowClaim) dropAllBut(ctx context.Context, hand refs, renewed [][16]byte
 		kept[id] = true
 	}
 	err = c.query(ctx, c.db, "row_owners", c.handArgs(hand), func(rows pgx.Rows) error {
-		var id [16]byte
-		var pending, ours bool
-		_, err := pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
+		return eachOwner(rows, func(id uuid.UUID, pending, ours bool) {
 			lost = lost || !ours
 			kept[id] = kept[id] || pending && ours
-			return nil
 		})
-		return err
 	})
 	if err != nil {
 		return false, err

@@ -108,14 +108,11 @@ func (s *Store) refuseLost(ctx context.Context, tx pgx.Tx, events []*omnibox.Eve
 	if err != nil {
 		return err
 	}
-	var id [16]byte
-	var pending, ours bool
 	lost := 0
-	_, err = pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
+	err = eachOwner(rows, func(_ uuid.UUID, pending, _ bool) {
 		if pending {
 			lost++
 		}
-		return nil
 	})
 	if err != nil || lost == 0 {
 		return err

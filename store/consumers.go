@@ -32,6 +32,9 @@ type ConsumerPartition struct {
 	UpdatedAt time.Time
 }
 
+// Lag is how many messages have not been read; 0 if that is not known.
+func (p ConsumerPartition) Lag() int64 { return max(p.HighWater-p.Position, 0) }
+
 // ReportConsumer records the partitions that a member of the pipeline's consumers
 // has now, in place of those that it reported before. The Member, Owner and
 // UpdatedAt of partitions are set here. Of a partition that two members report, the

@@ -202,13 +202,7 @@ func (l *Lane) refuseOthers(ctx context.Context, args named) error {
 	held := false
 	delete(args, "lease")
 	err := l.rows.query(ctx, l.rows.db, "row_owners", args, func(rows pgx.Rows) error {
-		var id [16]byte
-		var pending, ours bool
-		_, err := pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
-			held = pending && ours
-			return nil
-		})
-		return err
+		return eachOwner(rows, func(_ uuid.UUID, pending, ours bool) { held = pending && ours })
 	})
 	if err == nil && !held {
 		err = omnibox.ErrLeaseLost

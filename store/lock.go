@@ -113,17 +113,25 @@ func (s *Store) lostRows(ctx context.Context, tx pgx.Tx, missing []omnibox.Outco
 	for _, o := range missing {
 		verdict[o.Event.ID] = o.Verdict
 	}
-	var id [16]byte
-	var pending, ours bool
 	lost := 0
-	_, err = pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
+	err = eachOwner(rows, func(id uuid.UUID, pending, ours bool) {
 		final := verdict[id] != omnibox.Retry && verdict[id] != omnibox.Released
 		if !ours || pending && final {
 			lost++
 		}
-		return nil
 	})
 	return lost, err
+}
+
+// eachOwner reads the rows of row_owners.
+func eachOwner(rows pgx.Rows, each func(id uuid.UUID, pending, ours bool)) error {
+	var id [16]byte
+	var pending, ours bool
+	_, err := pgx.ForEachRow(rows, []any{&id, &pending, &ours}, func() error {
+		each(id, pending, ours)
+		return nil
+	})
+	return err
 }
 
 // mark counts a delivery that is about to begin, in the rows and, once that is

@@ -33,6 +33,7 @@ type box struct {
 	breaker   *pipeline.Breaker // of where events go to
 	converter broker.Converter  // of an outbox
 	handlers  inbox.Finder      // of an inbox
+	applier   *inbox.Applier    // of an inbox
 	reader    *broker.Reader    // of an inbox
 	metrics   *eventMetrics
 	state     *state
@@ -88,11 +89,7 @@ func (b *box) run(ctx context.Context) {
 	var scan sync.WaitGroup
 	scan.Go(func() { rows.scan(scanCtx, b.state.database) })
 	defer func() { stopScan(); scan.Wait() }()
-	alone, err := b.build(rows)
-	if err != nil { // prepareInbox has found it already
-		b.state.set("starting", err)
-		return
-	}
+	alone := b.build(rows)
 	if b.cfg.Inbox != nil {
 		var forgetting sync.WaitGroup
 		defer forgetting.Wait()
@@ -193,7 +190,7 @@ func refuseForeign(ctx context.Context, s *store.Store) error {
 
 // build puts the pipeline together, and the activities that work with it. It
 // returns the pipeline as it is without Temporal.
-func (b *box) build(rows *rows) (alone *pipeline.Pipeline, err error) {
+func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 	o := b.worker.options
 	cfg := pipeline.Config{
 		Name: b.name, Breaker: b.breaker,
@@ -205,9 +202,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline, err error) {
 	}
 	lane := b.lane()
 	if b.cfg.Inbox != nil {
-		if err := b.applies(&cfg, lane); err != nil {
-			return nil, err
-		}
+		cfg.Handler, cfg.LaneHandler, cfg.Bounded = b.applier.With(b.store), b.applier.With(lane.Store()), true
 	} else {
 		cfg.Handler = broker.NewSink(b.worker.brokers[b.cfg.Broker].publisher, b.converter)
 	}
@@ -237,7 +232,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline, err error) {
 	b.events = &activities.Events{
 		Pipeline: p, Letters: lane, Settled: func(slot int) { rows.watcher.Wake([]int{slot}) },
 	}
-	return alone, nil
+	return alone
 }
 
 // start starts a Temporal worker for the pipeline, and the pollers.

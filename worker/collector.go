@@ -92,7 +92,7 @@ func collectConsumers(out chan<- prometheus.Metric, name string, all []store.Con
 		gauge := func(d *prometheus.Desc, v float64) {
 			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, name, p.Topic, strconv.Itoa(int(p.Partition)))
 		}
-		gauge(descConsumed, float64(max(p.HighWater-p.Position, 0)))
+		gauge(descConsumed, float64(p.Lag()))
 		gauge(descHeldBack, number(p.Paused))
 	}
 }

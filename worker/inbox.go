@@ -9,7 +9,6 @@ import (
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/inbox"
 	"github.com/omnibox-go/omnibox/pipeline"
-	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
@@ -48,7 +47,12 @@ func (b *box) prepareInbox() (err error) {
 	if b.handlers, err = b.worker.options.finder(b.cfg); err != nil {
 		return err
 	}
-	if _, err := b.applier(nil); err != nil {
+	in := b.cfg.Inbox
+	b.applier, err = inbox.NewApplier(b.handlers, b.store, inbox.Config{ // build puts the store in, once it is open
+		Concurrency: in.Concurrency, Timeout: in.HandlerTimeout, Batch: b.cfg.Batch, Classes: classes(in.Handler), Log: b.log,
+		Probe: b.worker.databases[b.cfg.Database].Ping,
+	})
+	if err != nil {
 		return err
 	}
 	if b.reader, err = b.newReader(); err != nil {
@@ -68,25 +72,6 @@ func classes(h config.Handler) map[string]omnibox.Class {
 		all[code] = omnibox.ClassTransient
 	}
 	return all
-}
-
-// applier gives messages to handlers that complete in the table.
-func (b *box) applier(s *store.Store) (*inbox.Applier, error) {
-	in := b.cfg.Inbox
-	return inbox.NewApplier(b.handlers, s, inbox.Config{
-		Concurrency: in.Concurrency, Timeout: in.HandlerTimeout, Batch: b.cfg.Batch, Classes: classes(in.Handler), Log: b.log,
-		Probe: b.worker.databases[b.cfg.Database].Ping,
-	})
-}
-
-// applies sets up what a pipeline does with the messages of an inbox.
-func (b *box) applies(cfg *pipeline.Config, lane *store.Lane) error {
-	a, err := b.applier(b.store)
-	if err != nil {
-		return err
-	}
-	cfg.Handler, cfg.LaneHandler, cfg.Bounded = a, a.With(lane.Store()), true
-	return nil
 }
 
 // checkStatement asks the database whether it could run the handler.

@@ -30,7 +30,7 @@ func (one standing) consumerViews() []consumerView {
 	for _, p := range one.consumers {
 		all = append(all, consumerView{
 			Topic: p.Topic, Partition: p.Partition, Owner: p.Owner, Position: p.Position, HighWater: p.HighWater,
-			Lag: max(p.HighWater-p.Position, 0), Paused: p.Paused, Error: p.Error,
+			Lag: p.Lag(), Paused: p.Paused, Error: p.Error,
 			UpdatedAt: p.UpdatedAt, Stale: one.Now.Sub(p.UpdatedAt) > staleAfter,
 		})
 	}
