@@ -91,7 +91,10 @@ func TestDemoFailsWhenAnOrderHasTwoInvoices(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	o := options(t, &out)
-	o.tamper = func(e *evidence) { e.invoices = append(e.invoices, e.invoices[7]) }
+	o.tamper = func(e *evidence) {
+		require.Greater(t, len(e.invoices), 7, &out)
+		e.invoices = append(e.invoices, e.invoices[7])
+	}
 	require.ErrorIs(t, Run(t.Context(), o), ErrNotHeld, &out)
 	require.Contains(t, out.String(), "1 invoices or announcements too many")
 }

@@ -22,7 +22,8 @@ func TestNoSignalIsLostWhenAPollerContinuesAsNew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a server of its own and ten thousand signals")
 	}
-	t.Parallel()
+	// not in parallel: it takes all of the machine, and more time beside the others
+	// than it may
 	dynamic := servers.TemporalLoad()
 	dynamic["limit.historyCount.suggestContinueAsNew"] = "200"
 	server := devtest.StartTemporal(t, servers.TemporalOptions{Headless: true, DBFile: "-", DynamicConfig: dynamic})
