@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -35,22 +37,33 @@ const (
 	StatusParked     = "parked"
 )
 
-// EventAttributes are those that an event's workflow starts with; none where the
-// namespace does not have them.
+// EventAttributes are those that an event's workflow starts with. Most events need
+// none: they are done before a person could search for them, and an index entry
+// costs a tenth of their workflow. An event that fails gets its attributes then.
 func EventAttributes(in EventInput) temporal.SearchAttributes {
-	if !in.Plan.Attributes {
+	lasts := in.Found.Verdict != "" || slices.ContainsFunc(in.Plan.Steps, func(s activities.Step) bool { return s.Long })
+	if !lasts {
 		return temporal.SearchAttributes{}
+	}
+	return temporal.NewSearchAttributes(attributes(in, statusOf(in.Found), in.Found.Class)...)
+}
+
+// attributes are those of an event in a status; none where the namespace does not
+// have them.
+func attributes(in EventInput, status string, class omnibox.Class) []temporal.SearchAttributeUpdate {
+	if !in.Plan.Attributes {
+		return nil
 	}
 	updates := []temporal.SearchAttributeUpdate{
 		AttributePipeline.ValueSet(in.Pipeline),
 		AttributeTopic.ValueSet(in.Turn.Topic),
 		AttributeKey.ValueSet(in.Turn.Key),
-		AttributeStatus.ValueSet(statusOf(in.Found)),
+		AttributeStatus.ValueSet(status),
 	}
-	if in.Found.Class != "" {
-		updates = append(updates, AttributeClass.ValueSet(string(in.Found.Class)))
+	if class != "" {
+		updates = append(updates, AttributeClass.ValueSet(string(class)))
 	}
-	return temporal.NewSearchAttributes(updates...)
+	return updates
 }
 
 func statusOf(took Took) string {
@@ -64,9 +77,10 @@ func statusOf(took Took) string {
 }
 
 // upsert tells the search attributes of a failure.
-func upsert(ctx workflow.Context, plan activities.Plan, status string, class omnibox.Class) error {
-	if !plan.Attributes {
+func (e *event) upsert(ctx workflow.Context, status string, class omnibox.Class) error {
+	updates := attributes(e.EventInput, status, class)
+	if len(updates) == 0 {
 		return nil
 	}
-	return workflow.UpsertTypedSearchAttributes(ctx, AttributeStatus.ValueSet(status), AttributeClass.ValueSet(string(class)))
+	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }

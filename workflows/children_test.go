@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/workflows"
@@ -46,4 +47,18 @@ func TestChildrenThatDoNotStartAreLeftToTheirLeases(t *testing.T) {
 func TestSearchAttributesAreFew(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, len(workflows.Attributes()), 5)
+}
+
+// An event whose workflow lasts is to be found from its start.
+func TestEventsThatLastStartWithAttributes(t *testing.T) {
+	t.Parallel()
+	in := workflows.EventInput{Pipeline: "orders", Plan: activities.Plan{Attributes: true, Steps: []activities.Step{{Name: "quick"}}}}
+	require.Zero(t, workflows.EventAttributes(in).Size(), "done in a moment")
+	long, failed := in, in
+	long.Plan.Steps = []activities.Step{{Name: "quick"}, {Name: "slow", Long: true}}
+	require.Equal(t, 4, workflows.EventAttributes(long).Size())
+	failed.Found = workflows.Took{Verdict: omnibox.Retry, Class: omnibox.ClassTransient}
+	require.Equal(t, 5, workflows.EventAttributes(failed).Size())
+	long.Plan.Attributes = false
+	require.Zero(t, workflows.EventAttributes(long).Size(), "the namespace has none")
 }

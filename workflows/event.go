@@ -112,7 +112,7 @@ func (e *event) failed(ctx workflow.Context, status string, took Took) error {
 		e.tell(ctx, fmt.Sprintf("Attempt %d failed (%s): %s\n\nWhat came of later ones is among the pending activities. The signal **retry-now** starts the next one at once.",
 			took.Attempts, took.Class, took.Error))
 	}
-	return upsert(ctx, e.Plan, status, took.Class)
+	return e.upsert(ctx, status, took.Class)
 }
 
 func (e *event) tell(ctx workflow.Context, text string) {

@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/omnibox-go/omnibox/worker/config"
+	"github.com/omnibox-go/omnibox/workflows"
+)
+
+// People search for events that need care, by all that the documentation names,
+// whether the event failed in its workflow or before it had one. What goes well
+// is not indexed.
+func TestPeopleFindEventsThatFail(t *testing.T) {
+	t.Parallel()
+	for lane, budget := range map[string]int{"workflow": 100, "auto": 0} {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.inLane(lane)
+			b.outbox(func(o *config.Outbox) { o.WorkflowBudget, o.Retry.Base, o.Retry.Max = budget, time.Hour, time.Hour })
+			b.startFailing()
+			b.enqueue(bad(1), event("good", 1))
+			b.awaitRecords(1)
+			c, id := b.temporal(), b.eventID("bad", 1)
+			b.awaitStatus(c, id, workflows.StatusRetrying)
+			query := fmt.Sprintf("WorkflowId = %q and OmniboxPipeline = %q and OmniboxTopic = %q and OmniboxKey = 'bad' and OmniboxStatus = 'retrying' and OmniboxErrorClass = 'transient'",
+				id, pipelineName, topic)
+			eventually(t, "found", func() bool {
+				found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+				require.NoError(t, err)
+				return len(found.GetExecutions()) == 1
+			})
+			if budget > 0 {
+				healthy, err := c.DescribeWorkflowExecution(t.Context(), b.eventID("good", 1), "")
+				require.NoError(t, err)
+				require.NotContains(t, fmt.Sprint(healthy.GetWorkflowExecutionInfo().GetSearchAttributes()), "Omnibox")
+			}
+		})
+	}
+}
