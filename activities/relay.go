@@ -170,6 +170,18 @@ func (r *Relay) look(ctx context.Context, slots []int, out *FetchOut) ([]int, er
 	return due, err
 }
 
+// gathering is how long the start of a wave of workflows takes on a small server.
+const gathering = 60 * time.Millisecond
+
+// Gather waits for a moment, in which what a poller has begun can come together.
+func (r *Relay) Gather(ctx context.Context, _ Poller) (struct{}, error) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(gathering):
+	}
+	return struct{}{}, nil
+}
+
 // DrainIn asks for the backlog of a shard to be worked off.
 type DrainIn struct {
 	Poller

@@ -39,6 +39,7 @@ func newTemporalClient(cfg config.Temporal, logger *slog.Logger) (client.Client,
 		return nil, "", err
 	}
 	options.Logger = log.NewStructuredLogger(logger)
+	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{} // messages are small: it costs more than it saves
 	c, err := client.NewLazyClient(options)
 	return c, options.Namespace, err
 }

@@ -15,6 +15,7 @@ const (
 	QueryStatus    = "status"
 
 	activityFetch      = "Fetch"
+	activityGather     = "Gather"
 	activityDrain      = "Drain"
 	activitySetPaused  = "SetPaused"
 	activitySteps      = "Steps"

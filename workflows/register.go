@@ -42,7 +42,7 @@ func RegisterConsumer(r Registry, consumers *activities.Consumers) {
 // builtIn are the activities that every pipeline has.
 func builtIn(relay *activities.Relay, events *activities.Events) map[string]any {
 	return map[string]any{
-		activityFetch: relay.Fetch, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
+		activityFetch: relay.Fetch, activityGather: relay.Gather, activityDrain: relay.Drain, activitySetPaused: relay.SetPaused,
 		activitySteps: events.Steps, activityPublish: events.Publish, activityApply: events.Apply, activityCommit: events.Commit,
 		activityDeadLetter: events.DeadLetter, activityReplay: events.Replay, activityDiscard: events.Discard, activityLook: events.Look,
 	}

@@ -14,8 +14,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
-
-	"github.com/omnibox-go/omnibox/dev/bench/lab"
 )
 
 // childRatio is what the workflow lane may cost beside a child that does nothing
@@ -91,12 +89,13 @@ func nothing(context.Context) error { return nil }
 // so many local activities.
 func runChildren(locals int) func(context.Context, Setup) (Sample, error) {
 	return func(ctx context.Context, s Setup) (_ Sample, err error) {
-		address, err := s.Lab.Temporal(ctx)
+		server, err := s.Lab.Temporal(ctx)
 		if err != nil {
 			return nil, err
 		}
+		defer func() { err = errors.Join(err, server.Close()) }()
 		quiet := log.NewStructuredLogger(slog.New(slog.DiscardHandler))
-		c, err := client.DialContext(ctx, client.Options{HostPort: address, Logger: quiet})
+		c, err := client.DialContext(ctx, client.Options{HostPort: server.Address(), Logger: quiet})
 		if err != nil {
 			return nil, err
 		}
@@ -132,12 +131,6 @@ func runChildren(locals int) func(context.Context, Setup) (Sample, error) {
 func runWorkflowLane(step bool) func(context.Context, Setup) (Sample, error) {
 	return func(ctx context.Context, s Setup) (Sample, error) {
 		s.Events = s.Children
-		return relay(ctx, s, func(ctx context.Context, b *lab.Box, t *tally) error {
-			address, err := s.Lab.Temporal(ctx)
-			if err != nil {
-				return err
-			}
-			return runWorkerIn(ctx, b, t, address, "lane: workflow", step)
-		})
+		return relayUnderTemporal(ctx, s, "lane: workflow", step)
 	}
 }

@@ -18,12 +18,18 @@ import (
 // has workers, under a Temporal dev server. The clock runs from the first settle
 // to the last: how soon a poller notices a backlog is another question.
 func runWorker(ctx context.Context, s Setup) (Sample, error) {
+	return relayUnderTemporal(ctx, s, "lane: batch", false)
+}
+
+// relayUnderTemporal is a relay by a worker in a lane.
+func relayUnderTemporal(ctx context.Context, s Setup, lane string, step bool) (_ Sample, err error) {
+	temporal, err := s.Lab.Temporal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, temporal.Close()) }()
 	return relay(ctx, s, func(ctx context.Context, b *lab.Box, t *tally) error {
-		address, err := s.Lab.Temporal(ctx)
-		if err != nil {
-			return err
-		}
-		return runWorkerIn(ctx, b, t, address, "lane: batch", false)
+		return runWorkerIn(ctx, b, t, temporal.Address(), lane, step)
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -26,9 +25,6 @@ type Lab struct {
 	brokers  []string
 	kafka    *servers.Kafka // nil if it is not ours
 	runs     atomic.Int64
-
-	mu       sync.Mutex
-	temporal *servers.Temporal
 }
 
 // settings are those of a small production server: what is committed is on the
@@ -89,27 +85,15 @@ func New(ctx context.Context, postgres *servers.Postgres, brokers []string) (*La
 // Brokers are the addresses of Kafka.
 func (l *Lab) Brokers() []string { return l.brokers }
 
-// Temporal starts a Temporal dev server when it is first asked for, and returns
-// its address.
-func (l *Lab) Temporal(ctx context.Context) (address string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.temporal == nil {
-		if l.temporal, err = servers.FindTemporal(ctx, servers.TemporalOptions{
-			DBFile: "-", Headless: true, DynamicConfig: servers.TemporalLoad(),
-		}); err != nil {
-			return "", err
-		}
-	}
-	return l.temporal.Address(), nil
+// Temporal starts a Temporal dev server for one run: its store gets slower with
+// what it has kept, by half within ten thousand workflows.
+func (l *Lab) Temporal(ctx context.Context) (*servers.Temporal, error) {
+	return servers.FindTemporal(ctx, servers.TemporalOptions{DBFile: "-", Headless: true, DynamicConfig: servers.TemporalLoad()})
 }
 
 // Close stops the servers that were started here.
 func (l *Lab) Close(ctx context.Context) error {
 	var errs []error
-	if l.temporal != nil {
-		errs = append(errs, l.temporal.Close())
-	}
 	if l.kafka != nil {
 		errs = append(errs, l.kafka.Close(), l.postgres.Close())
 	} else {

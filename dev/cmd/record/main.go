@@ -104,6 +104,7 @@ func record(ctx context.Context, c client.Client, dir, name string, play func(co
 // play starts the poller.
 func (s *script) play(ctx context.Context, c client.Client, w worker.Worker) (client.WorkflowRun, error) {
 	w.RegisterActivityWithOptions(s.Fetch, activity.RegisterOptions{Name: "Fetch"})
+	w.RegisterActivityWithOptions((&activities.Relay{}).Gather, activity.RegisterOptions{Name: "Gather"})
 	w.RegisterActivityWithOptions(s.Drain, activity.RegisterOptions{Name: "Drain"})
 	w.RegisterActivityWithOptions(s.SetPaused, activity.RegisterOptions{Name: "SetPaused"})
 	(&eventScript{}).register(w) // of its children

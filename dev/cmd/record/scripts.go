@@ -45,6 +45,7 @@ func scripts() []*script {
 	return []*script{
 		{name: "idle", fetches: make([]fetch, 3)},
 		{name: "children", fetches: []fetch{{turns: 1}, {turns: 3, due: true}}, drains: []drain{calm}},
+		{name: "waves", fetches: []fetch{{turns: 20}, {turns: 20}, {turns: 5}}},
 		{name: "drain", fetches: []fetch{{due: true}, {}, {due: true}, {due: true}}, drains: []drain{calm, calm, calm}},
 		{
 			name: "unreachable", fetches: []fetch{{due: true}, {due: true}},
