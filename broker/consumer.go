@@ -37,15 +37,16 @@ type Partition struct {
 // Consumer is one member of a consumer group, for one run. Its other methods
 // are safe for concurrent use, before, during and after the run.
 type Consumer interface {
-	// Run joins the group and calls handle with one poll after the other, never
-	// with two at a time, until ctx ends or handle fails. Then it leaves the
-	// group. It returns nil once ctx has ended, else the error of handle. A call
-	// under way when ctx ends is waited for and can still commit, with a context
-	// that has not ended.
+	// Run joins the group and calls handle with polls until ctx ends or handle
+	// fails. There may be two calls at a time, but not with messages of the same
+	// partition. Then it leaves the group. It returns nil once ctx has ended, else
+	// the error of handle. A call under way at its end is waited for and can still
+	// commit, with a context that has not ended.
 	//
 	// A poll has at least one message and at most Subscription.MaxPoll, of one or
 	// more partitions: what has arrived by the time that the last call returned,
-	// without waiting for more. The messages of a partition come in order of
+	// without waiting for more, and where another call is under way, as many as it
+	// may have. The messages of a partition come in order of
 	// offset, and none is left out: the first one is that behind what the group
 	// has committed, or, where that is nothing or no longer there, the one that
 	// Subscription.From says.

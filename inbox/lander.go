@@ -81,14 +81,13 @@ const (
 // blocks until then. The database being down is no reason to end: what was
 // consumed waits, and the partitions are kept.
 func (l *Lander) Run(ctx context.Context) error {
+	r := &landing{Lander: l, uncommitted: newUncommitted()}
 	besides, stop := outliving(ctx)
-	r := &landing{Lander: l, uncommitted: newUncommitted(), besides: besides}
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watch(besides) })
 	err := l.Consumer.Run(ctx, r.land)
 	stop()
 	watch.Wait()
-	r.commits.Wait()
 	return err
 }
 
@@ -96,8 +95,6 @@ func (l *Lander) Run(ctx context.Context) error {
 type landing struct {
 	*Lander
 	uncommitted *uncommitted
-	besides     context.Context // of what is done while polls are landed
-	commits     sync.WaitGroup  // at most one
 }
 
 // outliving is ctx, which lasts for a while after its end: a poll in hand is still
@@ -112,7 +109,6 @@ func outliving(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // land writes a poll, and commits what the strategy allows.
 func (r *landing) land(ctx context.Context, poll []broker.Message) error {
-	ended := ctx
 	ctx, done := outliving(ctx)
 	defer done()
 	events := make([]*omnibox.Event, len(poll))
@@ -137,25 +133,11 @@ func (r *landing) land(ctx context.Context, poll []broker.Message) error {
 	case r.Ack.waits():
 		r.uncommitted.add(events)
 	case r.Ack == OnPersist:
-		r.commitBehind(last)
-	}
-	if ended.Err() != nil { // there is no next poll
-		r.commits.Wait()
+		if err := r.Consumer.Commit(ctx, last); err != nil {
+			r.Log.WarnContext(ctx, "offsets are not committed, messages come again and are known then", slog.Any("error", err))
+		}
 	}
 	return nil
-}
-
-// commitBehind commits offsets of what is in the table, one poll after the other,
-// while the next poll is landed: the broker takes a third of the time that the
-// database does. If a partition changes hands meanwhile, and its offset is not
-// committed, its next owner finds that its messages are known.
-func (r *landing) commitBehind(last map[broker.Partition]int64) {
-	r.commits.Wait()
-	r.commits.Go(func() {
-		if err := r.Consumer.Commit(r.besides, last); err != nil {
-			r.Log.WarnContext(r.besides, "offsets are not committed, messages come again and are known then", slog.Any("error", err))
-		}
-	})
 }
 
 // insist lands events, whatever the database needs for it, until ctx ends.

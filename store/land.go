@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -66,7 +65,7 @@ func (s *Store) Land(ctx context.Context, events []*omnibox.Event) (Landed, erro
 		statement = "land_keyed"
 	}
 	for b := range batches(inOrder(events)) {
-		n, err := s.landAtOnce(ctx, statement, halves(b))
+		n, err := s.landSome(ctx, statement, b)
 		landed.add(n)
 		if err != nil {
 			return landed, err
@@ -97,22 +96,6 @@ func whole(events []*omnibox.Event) ([]*omnibox.Event, error) {
 		out[i] = &filled
 	}
 	return out, nil
-}
-
-// landAtOnce lands parts that have no partition in common, concurrently. As each
-// writes in the order of message ids, they wait for each other in one direction
-// only, if they have the same message.
-func (s *Store) landAtOnce(ctx context.Context, statement string, parts [][]*omnibox.Event) (landed Landed, err error) {
-	all, errs := make([]Landed, len(parts)), make([]error, len(parts))
-	var wg sync.WaitGroup
-	for i, part := range parts {
-		wg.Go(func() { all[i], errs[i] = s.landSome(ctx, statement, part) })
-	}
-	wg.Wait()
-	for _, n := range all {
-		landed.add(n)
-	}
-	return landed, errors.Join(errs...)
 }
 
 // inOrder sorts messages by what all who land agree on.
@@ -162,18 +145,25 @@ func (s *Store) insert(ctx context.Context, statement string, events []*omnibox.
 	args := landing(events)
 	args["table"], args["quoted"], args["pipeline"], args["group"] = s.table, QuoteTable(s.table), s.cfg.Pipeline, s.cfg.Group
 	var rows, dead int
-	err := s.queryUnder(ctx, s.db, byNumber, statement, args, func(rs pgx.Rows) error {
+	read := func(rs pgx.Rows) error {
 		_, err := pgx.ForEachRow(rs, []any{&rows, &dead}, func() error { return nil })
 		return err
-	})
+	}
+	settings := byIndex
+	if statement == "land_keyed" || slices.ContainsFunc(events, isUnreadable) {
+		settings = byNumber // it joins
+	}
+	err := s.queryUnder(ctx, s.db, settings, statement, args, read)
 	if err != nil {
 		return Landed{}, err
 	}
 	return Landed{New: rows - dead, Unreadable: dead, Duplicates: len(events) - rows}, nil
 }
 
-// byNumber makes the planner see how many messages there are: what it keeps for
-// all cases is for a handful.
+func isUnreadable(e *omnibox.Event) bool { return e.Origin.Unreadable != "" }
+
+// byNumber makes the planner see how many messages there are, which takes it as
+// long as a hundred of them: the plan that it keeps for all cases is for a handful.
 const byNumber = "select set_config('plan_cache_mode', 'force_custom_plan', true)"
 
 // byKeys tells whether omnibox.inbox_keys knows the messages that were landed

@@ -31,27 +31,6 @@ func batches(events []*omnibox.Event) iter.Seq[[]*omnibox.Event] {
 	}
 }
 
-// fewMessages are not worth a second transaction.
-const fewMessages = 200
-
-// halves cuts messages, which are in order, in two where a partition begins, as
-// near to the middle as there is one.
-func halves(events []*omnibox.Event) [][]*omnibox.Event {
-	middle := len(events) / 2
-	cut := 0
-	for i := 1; i < len(events) && len(events) >= fewMessages; i++ {
-		a, b := events[i-1], events[i]
-		begins := a.Topic != b.Topic || a.Origin.Partition != b.Origin.Partition
-		if begins && (cut == 0 || max(i-middle, middle-i) < max(cut-middle, middle-cut)) {
-			cut = i
-		}
-	}
-	if cut == 0 {
-		return [][]*omnibox.Event{events}
-	}
-	return [][]*omnibox.Event{events[:cut], events[cut:]}
-}
-
 // messages are the columns of messages to land.
 type messages struct {
 	ids                                                     uuids
@@ -65,6 +44,7 @@ type messages struct {
 	errors                                                  []string
 	ords                                                    []int32 // places in the order of offsets, from 1
 	deadIDs                                                 uuids
+	deadTopics, deadKeys, deadTypes, deadErrors             []string
 	fingerprints                                            []string
 }
 
@@ -83,13 +63,21 @@ func landing(events []*omnibox.Event) named {
 		m.add(events[i])
 		m.ords = append(m.ords, i+1)
 	}
+	turnTopics, turnPartitions := turns(events)
+	sources, source := uniform(m.sources)
+	topics, topic := uniform(m.topics)
+	attempts, most := uniform(m.attempts)
 	return named{
-		"ids": m.ids.literal(), "message_ids": m.messageIDs, "sources": m.sources, "topics": m.topics, "keys": m.keys,
+		"turn_topics": turnTopics, "turn_partitions": turnPartitions,
+		"source": source, "topic": topic, "most": most, "sources": sources, "topics": topics, "max_attempts": attempts,
+		"ids": m.ids.literal(), "message_ids": m.messageIDs, "keys": m.keys,
 		"raw_keys": sparse(m.rawKeys), "partitions": m.partitions, "offsets": m.offsets, "occurred_ats": m.occurred,
 		"types": m.types, "payloads": m.payloads, "bodies": sparse(m.bodies), "content_types": sparse(m.contentTypes),
 		"headers": sparse(m.headers), "raw_headers": sparse(m.rawHeaders), "schema_versions": sparse(m.versions),
 		"trace_ids": sparse(m.traces), "correlation_ids": sparse(m.correlations), "causation_ids": sparse(m.causation),
-		"max_attempts": m.attempts, "errors": sparse(m.errors), "ords": m.ords, "dead_ids": m.deadIDs.literal(), "fingerprints": m.fingerprints,
+		"errors": sparse(m.errors), "ords": m.ords,
+		"dead_ids": m.deadIDs.literal(), "dead_topics": m.deadTopics, "dead_keys": m.deadKeys, "dead_types": m.deadTypes,
+		"dead_errors": m.deadErrors, "fingerprints": m.fingerprints,
 	}
 }
 
@@ -100,6 +88,24 @@ func sparse[T string | []byte](column []T) []T {
 		return column
 	}
 	return nil
+}
+
+// uniform is a column as what all have, if they have the same.
+func uniform[T comparable](column []T) (each []T, all T) {
+	if slices.ContainsFunc(column, func(v T) bool { return v != column[0] }) {
+		return column, all
+	}
+	return nil, column[0]
+}
+
+// turns are the partitions of messages, which are in order.
+func turns(events []*omnibox.Event) (topics []string, partitions []int32) {
+	for i, e := range events {
+		if last := len(topics) - 1; i == 0 || e.Topic != topics[last] || e.Origin.Partition != partitions[last] {
+			topics, partitions = append(topics, e.Topic), append(partitions, e.Origin.Partition)
+		}
+	}
+	return topics, partitions
 }
 
 func (m *messages) add(e *omnibox.Event) {
@@ -122,6 +128,8 @@ func (m *messages) add(e *omnibox.Event) {
 		reason = LastError(o.Unreadable)
 		rawHeaders = cmp.Or(string(o.RawHeaders), "[]") // what tells such a row for ever
 		m.deadIDs = append(m.deadIDs, id)
+		m.deadTopics, m.deadKeys, m.deadTypes = append(m.deadTopics, e.Topic), append(m.deadKeys, e.Key), append(m.deadTypes, e.Type)
+		m.deadErrors = append(m.deadErrors, reason)
 		m.fingerprints = append(m.fingerprints, fingerprint(omnibox.ClassPermanent, reason))
 	}
 	m.headers, m.rawHeaders, m.errors = append(m.headers, headers), append(m.rawHeaders, rawHeaders), append(m.errors, reason)

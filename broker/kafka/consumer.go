@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/omnibox-go/omnibox/broker"
 )
@@ -21,8 +22,8 @@ import (
 // # How it works
 //
 // sarama runs a goroutine for each partition. It moves what has arrived, a chunk
-// at a time, to a line (line.go), from which one goroutine takes polls and calls
-// the handler. A full line stops the fetching, so a slow handler and a pause are
+// at a time, to a line (line.go), from which two goroutines take polls of different
+// partitions and call the handler. A full line stops the fetching, so a slow handler and a pause are
 // the same thing to the broker: heartbeats go on, fetches wait. Questions and
 // commits have connections of their own, since a broker answers those of one
 // connection in turn, and joining a group may take it long to answer.
@@ -167,19 +168,28 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, pol
 
 var errClosedConsumer = errors.New("consumer has ended")
 
-// deliver calls the handler with one poll after the other.
+// hands is how many polls are handled at a time.
+const hands = 2
+
+// deliver calls the handler with polls, until inside ends or a call fails.
 func (c *Consumer) deliver(ctx, inside context.Context, handle func(context.Context, []broker.Message) error) error {
-	for {
-		poll := c.line.take(inside)
-		if poll == nil {
-			return nil
-		}
-		err := handle(ctx, poll)
-		c.line.done()
-		if err != nil {
-			return err
-		}
+	all, inside := errgroup.WithContext(inside)
+	for range hands {
+		all.Go(func() error {
+			for {
+				p := c.line.take(inside)
+				if p == nil {
+					return nil
+				}
+				err := handle(ctx, p.messages)
+				c.line.done(p)
+				if err != nil {
+					return err
+				}
+			}
+		})
 	}
+	return all.Wait()
 }
 
 // Pause stops handing out messages.

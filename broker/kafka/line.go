@@ -10,10 +10,11 @@ import (
 
 // line holds what the claims have received until it is handed out. Claims put
 // chunks in at one end, in the order of their partition, and wait while it is
-// full; polls are taken from the other end. While a poll is in hand the next one
-// gathers, so under load every poll is full, and otherwise none waits.
+// full; polls are taken from the other end. While a poll is in hand another one
+// gathers of other claims, and is taken when it is full; so under load every poll
+// is, and otherwise none waits.
 type line struct {
-	most int // messages of a poll; when as many wait, the line is full
+	most int // messages of a poll
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change; nil while nobody waits
@@ -28,6 +29,16 @@ type chunk struct {
 	claim    *claim
 	messages []broker.Message
 }
+
+// poll is what is handed out at once.
+type poll struct {
+	messages []broker.Message
+	claims   []*claim
+}
+
+// pollsInLine is how many polls wait at most: two, and what belongs to claims that
+// are in hand.
+const pollsInLine = 3
 
 func newLine(most int) *line { return &line{most: most} }
 
@@ -70,7 +81,7 @@ func (l *line) until(ctx context.Context, end <-chan struct{}, try func() bool) 
 
 // put adds a chunk once there is room. False means that the claim has ended.
 func (l *line) put(ctx context.Context, c *claim, messages []broker.Message) bool {
-	if !l.until(ctx, c.revoked, func() bool { return l.waiting < l.most }) {
+	if !l.until(ctx, c.revoked, func() bool { return l.waiting < pollsInLine*l.most }) {
 		return false
 	}
 	l.change(func() {
@@ -80,37 +91,58 @@ func (l *line) put(ctx context.Context, c *claim, messages []broker.Message) boo
 	return true
 }
 
-// take gives the next poll, and nil once ctx has ended. Until done is called,
-// the claims whose messages it has are in hand.
-func (l *line) take(ctx context.Context) (poll []broker.Message) {
-	if !l.until(ctx, nil, func() bool { return !l.paused && l.waiting > 0 }) {
+// take gives the next poll, and nil once ctx has ended. Until it is done, the
+// claims whose messages it has are in hand, and are in no other poll.
+func (l *line) take(ctx context.Context) (p *poll) {
+	if !l.until(ctx, nil, func() bool { return !l.paused && l.ready() }) {
 		return nil
 	}
-	l.change(func() {
-		poll = make([]broker.Message, 0, min(l.waiting, l.most))
-		taken := 0
-		for i := range l.chunks {
-			c := &l.chunks[i]
-			n := min(len(c.messages), l.most-len(poll))
-			if n == 0 {
-				break
-			}
-			poll = append(poll, c.messages[:n]...)
-			c.claim.position = c.messages[n-1].Offset + 1
-			l.inHand = append(l.inHand, c.claim)
-			c.messages = c.messages[n:]
-			if len(c.messages) == 0 {
-				taken = i + 1
-			}
-		}
-		l.chunks = slices.Delete(l.chunks, 0, taken)
-		l.waiting -= len(poll)
-	})
-	return poll
+	l.change(func() { p = l.gather() })
+	return p
 }
 
-// done says that nothing is in hand any more.
-func (l *line) done() { l.change(func() { l.inHand = l.inHand[:0] }) }
+// ready tells whether there is a poll to take.
+func (l *line) ready() bool {
+	free := 0
+	for _, k := range l.chunks {
+		if !slices.Contains(l.inHand, k.claim) {
+			free += len(k.messages)
+		}
+	}
+	return free >= l.most || free > 0 && len(l.inHand) == 0
+}
+
+// gather takes messages of claims that are not in hand.
+func (l *line) gather() *poll {
+	p := &poll{messages: make([]broker.Message, 0, min(l.waiting, l.most))}
+	for i := range l.chunks {
+		k := &l.chunks[i]
+		n := min(len(k.messages), l.most-len(p.messages))
+		if n == 0 {
+			break
+		}
+		if slices.Contains(l.inHand, k.claim) {
+			continue
+		}
+		p.messages = append(p.messages, k.messages[:n]...)
+		k.claim.position = k.messages[n-1].Offset + 1
+		k.messages = k.messages[n:]
+		if !slices.Contains(p.claims, k.claim) {
+			p.claims = append(p.claims, k.claim)
+		}
+	}
+	l.chunks = slices.DeleteFunc(l.chunks, func(k chunk) bool { return len(k.messages) == 0 })
+	l.waiting -= len(p.messages)
+	l.inHand = append(l.inHand, p.claims...)
+	return p
+}
+
+// done says that a poll is not in hand any more.
+func (l *line) done(p *poll) {
+	l.change(func() {
+		l.inHand = slices.DeleteFunc(l.inHand, func(c *claim) bool { return slices.Contains(p.claims, c) })
+	})
+}
 
 // leave removes what waits of a claim, and waits until none of it is in hand.
 func (l *line) leave(c *claim) {

@@ -39,15 +39,15 @@ func TestPollsFillUpUnderLoad(t *testing.T) {
 		sizes := 0
 		for sizes < 120 {
 			synctest.Wait() // every claim has put what it may
-			require.LessOrEqual(t, l.waiting, 10+3, "the line is bounded")
-			poll := l.take(t.Context())
-			require.Len(t, poll, 10)
-			for _, m := range poll {
+			require.LessOrEqual(t, l.waiting, pollsInLine*10+3, "the line is bounded")
+			p := l.take(t.Context())
+			require.Len(t, p.messages, 10)
+			for _, m := range p.messages {
 				require.Equal(t, next[m.Partition], m.Offset)
 				next[m.Partition]++
 			}
-			sizes += len(poll)
-			l.done()
+			sizes += len(p.messages)
+			l.done(p)
 		}
 	})
 }
@@ -56,7 +56,31 @@ func TestFewMessagesDoNotWaitForMore(t *testing.T) {
 	t.Parallel()
 	l := newLine(10)
 	l.put(t.Context(), aClaim(0), some(0, 5, 1))
-	require.Len(t, l.take(t.Context()), 1)
+	require.Len(t, l.take(t.Context()).messages, 1)
+}
+
+// While a poll is in hand, what waits of its claims stays, and others are taken
+// once they fill a poll.
+func TestTwoPollsHaveNoClaimInCommon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(4)
+		a, b := aClaim(0), aClaim(1)
+		l.put(t.Context(), a, some(0, 0, 4))
+		first := l.take(t.Context())
+		require.Equal(t, some(0, 0, 4), first.messages)
+		l.put(t.Context(), a, some(0, 4, 4))
+		l.put(t.Context(), b, some(1, 0, 3))
+		second := make(chan *poll, 1)
+		go func() { second <- l.take(t.Context()) }()
+		synctest.Wait()
+		require.Empty(t, second, "three of four gather")
+		l.put(t.Context(), b, some(1, 3, 1))
+		require.Equal(t, some(1, 0, 4), (<-second).messages)
+		l.put(t.Context(), b, some(1, 4, 2))
+		l.done(first)
+		require.Equal(t, some(0, 4, 4), l.take(t.Context()).messages)
+	})
 }
 
 // A claim that waits for room hears that it is revoked; what it left behind goes
@@ -67,10 +91,13 @@ func TestARevokedClaimLeaves(t *testing.T) {
 		l := newLine(4)
 		gone, stays := aClaim(0), aClaim(1)
 		l.put(t.Context(), gone, some(0, 0, 4))
-		require.Len(t, l.take(t.Context()), 4)
+		inHand := l.take(t.Context())
+		require.Len(t, inHand.messages, 4)
 		l.put(t.Context(), gone, some(0, 4, 4))
+		l.put(t.Context(), gone, some(0, 8, 4))
+		l.put(t.Context(), gone, some(0, 12, 4))
 		put := make(chan bool, 1)
-		go func() { put <- l.put(t.Context(), gone, some(0, 8, 4)) }()
+		go func() { put <- l.put(t.Context(), gone, some(0, 16, 4)) }()
 		synctest.Wait()
 		require.Empty(t, put, "the line is full")
 		close(gone.revoked)
@@ -80,9 +107,9 @@ func TestARevokedClaimLeaves(t *testing.T) {
 		synctest.Wait()
 		require.False(t, isClosed(left), "it is in hand")
 		l.put(t.Context(), stays, some(1, 0, 1))
-		l.done()
+		l.done(inHand)
 		<-left
-		require.Equal(t, some(1, 0, 1), l.take(t.Context()))
+		require.Equal(t, some(1, 0, 1), l.take(t.Context()).messages)
 		require.Zero(t, l.waiting)
 	})
 }
@@ -94,12 +121,12 @@ func TestAPausedLineHandsOutNothing(t *testing.T) {
 		l.change(func() { l.paused = true })
 		l.put(t.Context(), aClaim(0), some(0, 0, 1))
 		ctx, cancel := context.WithCancel(t.Context())
-		taken := make(chan []broker.Message, 1)
+		taken := make(chan *poll, 1)
 		go func() { taken <- l.take(ctx) }()
 		synctest.Wait()
 		require.Empty(t, taken)
 		l.change(func() { l.paused = false })
-		require.Len(t, <-taken, 1)
+		require.Len(t, (<-taken).messages, 1)
 		l.change(func() { l.paused = true })
 		l.put(t.Context(), aClaim(0), some(0, 1, 1))
 		go func() { taken <- l.take(ctx) }()

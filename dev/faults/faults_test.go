@@ -79,6 +79,9 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 		t.Run("on success", func(t *testing.T) {
 			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-success", Claim: "shard", Ack: "on-success", Faults: *count})
 		})
+		t.Run("exactly once", func(t *testing.T) {
+			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-once", Claim: "shard", Ack: "exactly-once-inbox", Faults: *count})
+		})
 		t.Run("lane workflow", func(t *testing.T) {
 			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-workflow", Claim: "shard", Lane: "workflow", Ack: "on-persist", Rate: 5, Keys: 15, Faults: *count})
 		})
