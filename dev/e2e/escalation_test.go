@@ -29,7 +29,7 @@ import (
 // all are dead, and all can be replayed.
 func TestManyFailuresStayWithinTheLimitOfEscalations(t *testing.T) {
 	t.Parallel()
-	const n, most = 200, 5
+	const n, most = 1000, 5
 	b := newBed(t)
 	b.outbox(func(o *config.Outbox) {
 		o.MaxEscalations, o.MaxParked = most, most
