@@ -29,6 +29,7 @@ type row struct {
 	isCut       bool
 	isScheduled bool
 	lapsed      bool // its own lease has run out
+	recent      bool // written since its slot was read from the start
 }
 
 // comesLater tells whether a row is left for a later read: the cursor must not
@@ -39,13 +40,15 @@ func (r *row) comesLater() bool { return r.isCut || r.state == rowYoung }
 type page struct {
 	rows   []row
 	paused bool
-	full   uint64 // slots of which there may be more, a bit each
-	cut    uint64 // slots of which something did not fit
+	// horizon is the first transaction id that none had when the page was read.
+	horizon int64
+	full    uint64 // slots of which there may be more, a bit each
+	cut     uint64 // slots of which something did not fit
 }
 
 // columns of read_due.sql: of the read, of a row, and of where a message of an
 // inbox came from.
-const headColumns, rowColumns, originColumns = 3, 24, 7
+const headColumns, rowColumns, originColumns = 4, 24, 7
 
 // collect reads a page. It scans by hand: reflection per row would cost as much
 // as the database.
@@ -59,7 +62,7 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 	}
 	for rows.Next() {
 		if rows.RawValues()[headColumns] == nil { // no slot: nothing was found
-			if err := rows.Scan(append([]any{&p.paused, &full, &cut}, make([]any, columns)...)...); err != nil {
+			if err := rows.Scan(append([]any{&p.paused, &p.horizon, &full, &cut}, make([]any, columns)...)...); err != nil {
 				return page{}, err
 			}
 			continue
@@ -69,7 +72,7 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 		var flags int
 		var seq *int64
 		var payload, headers []byte
-		targets := append(make([]any, 0, headColumns+columns), &p.paused, &full, &cut, &r.Fence.Slot, &flags,
+		targets := append(make([]any, 0, headColumns+columns), &p.paused, &p.horizon, &full, &cut, &r.Fence.Slot, &flags,
 			(*[16]byte)(&r.ID), (*finite)(&r.CreatedAt), &seq, &r.Topic, &r.Key, (*finite)(&r.ScheduledAt),
 			&r.Type, (*optional)(&r.Aggregate.Type), (*optionalID)(&r.Aggregate.ID),
 			&payload, &headers, &r.Body,
@@ -106,6 +109,7 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 func (r *row) set(flags int, seq *int64) {
 	r.state = flags & 3
 	r.isCut, r.isScheduled, r.HoldsKey, r.lapsed = flags&4 != 0, flags&8 != 0, flags&16 != 0, flags&32 != 0
+	r.recent = flags&64 != 0
 	if r.Seq = unnumbered; seq != nil {
 		r.Seq = *seq
 	}

@@ -258,7 +258,7 @@ func TestBadRowDoesNotStopTheOthers(t *testing.T) {
 func TestAnInfiniteTimeIsRead(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	rows, err := b.db.Query(t.Context(), `select false, 0::bigint, 0::bigint, 1::bigint, 0,
+	rows, err := b.db.Query(t.Context(), `select false, 0::bigint, 0::bigint, 0::bigint, 1::bigint, 0,
 			gen_random_uuid(), created_at, 1::bigint, 't', 'k', scheduled_at, 'e', 'a', gen_random_uuid(),
 			'{"n":1}', null, null::bytea, null, null, null, null, null, null, 6, 0, 0, 0
 		from (values

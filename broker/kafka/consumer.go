@@ -174,6 +174,8 @@ const hands = 2
 // deliver calls the handler with polls, until inside ends or a call fails.
 func (c *Consumer) deliver(ctx, inside context.Context, handle func(context.Context, []broker.Message) error) error {
 	all, inside := errgroup.WithContext(inside)
+	inside, end := context.WithCancel(inside)
+	defer end()
 	for range hands {
 		all.Go(func() error {
 			for {
@@ -182,6 +184,9 @@ func (c *Consumer) deliver(ctx, inside context.Context, handle func(context.Cont
 					return nil
 				}
 				err := handle(ctx, p.messages)
+				if err != nil {
+					end() // before what is behind can be taken
+				}
 				c.line.done(p)
 				if err != nil {
 					return err

@@ -94,10 +94,15 @@ func (l *line) put(ctx context.Context, c *claim, messages []broker.Message) boo
 // take gives the next poll, and nil once ctx has ended. Until it is done, the
 // claims whose messages it has are in hand, and are in no other poll.
 func (l *line) take(ctx context.Context) (p *poll) {
-	if !l.until(ctx, nil, func() bool { return !l.paused && l.ready() }) {
-		return nil
+	if l.until(ctx, nil, func() bool {
+		if l.paused || !l.ready() {
+			return false
+		}
+		p = l.gather()
+		return true
+	}) {
+		l.change(func() {}) // there is room
 	}
-	l.change(func() { p = l.gather() })
 	return p
 }
 

@@ -2,6 +2,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -135,3 +138,54 @@ func TestAPausedLineHandsOutNothing(t *testing.T) {
 		require.Nil(t, <-taken)
 	})
 }
+
+// Two hands never get an empty poll, however few messages there are.
+func TestEveryPollHasAMessage(t *testing.T) {
+	t.Parallel()
+	c := &Consumer{line: newLine(10)}
+	ctx, cancel := context.WithCancel(t.Context())
+	const n = 20_000
+	got, empty := 0, 0
+	var mu sync.Mutex
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.deliver(ctx, ctx, func(_ context.Context, p []broker.Message) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(p) == 0 {
+				empty++
+			}
+			if got += len(p); got == n {
+				cancel()
+			}
+			return nil
+		})
+	}()
+	claims := []*claim{aClaim(0), aClaim(1)}
+	for i := range int64(n) {
+		c.line.put(ctx, claims[i%2], some(claims[i%2].ID, i, 1))
+	}
+	require.NoError(t, <-ended)
+	require.Equal(t, n, got)
+	require.Zero(t, empty)
+}
+
+// When a call fails, what is behind it in its partition is not handed out.
+func TestNothingIsHandedOutBehindAFailure(t *testing.T) {
+	t.Parallel()
+	for range 2000 {
+		c := &Consumer{line: newLine(4)}
+		a := aClaim(0)
+		c.line.put(t.Context(), a, some(0, 0, 4))
+		c.line.put(t.Context(), a, some(0, 4, 4))
+		var calls atomic.Int32
+		err := c.deliver(t.Context(), t.Context(), func(context.Context, []broker.Message) error {
+			calls.Add(1)
+			return errDown
+		})
+		require.ErrorIs(t, err, errDown)
+		require.Equal(t, int32(1), calls.Load())
+	}
+}
+
+var errDown = errors.New("down")
