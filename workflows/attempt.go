@@ -29,6 +29,9 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	case temporal.IsCanceledError(err):
 		return took, err
 	case err != nil:
+		if err := e.upsert(ctx, StatusRetrying, ""); err != nil {
+			return took, err
+		}
 		return e.carefully(ctx)
 	case took.Verdict == omnibox.Dead:
 		return e.bury(ctx, took)
@@ -38,6 +41,9 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	})
 	if err == nil || temporal.IsCanceledError(err) {
 		return done, err
+	}
+	if err := e.upsert(ctx, StatusRetrying, ""); err != nil {
+		return took, err
 	}
 	return e.commit(ctx, took) // what was sent is not sent again
 }

@@ -29,17 +29,18 @@ func Attributes() []string {
 	return names
 }
 
-// Values of AttributeStatus. A workflow that has closed needs none: its execution
-// status tells.
+// Values of AttributeStatus. A workflow that has closed keeps its last one.
 const (
 	StatusDelivering = "delivering"
 	StatusRetrying   = "retrying"
 	StatusParked     = "parked"
+	StatusDead       = "dead" // its workflow has failed, and waits for nobody
 )
 
 // EventAttributes are those that an event's workflow starts with. Most events need
 // none: they are done before a person could search for them, and an index entry
-// costs a tenth of their workflow. An event that fails gets its attributes then.
+// costs a tenth of their workflow. One that fails, or whose worker cannot get on
+// with it, gets its attributes then.
 func EventAttributes(in EventInput) temporal.SearchAttributes {
 	lasts := in.Found.Verdict != "" || slices.ContainsFunc(in.Plan.Steps, func(s activities.Step) bool { return s.Long })
 	if !lasts {

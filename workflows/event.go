@@ -81,6 +81,9 @@ func Event(ctx workflow.Context, in EventInput) (EventResult, error) {
 		case took.Verdict == omnibox.Retry:
 			took, err = e.retry(ctx, took)
 		case took.Verdict == omnibox.Dead && !took.Parked:
+			if err := e.upsert(ctx, StatusDead, took.Class); err != nil {
+				return EventResult{}, err
+			}
 			return EventResult{}, dead(took)
 		case took.Verdict == omnibox.Dead:
 			took, err = e.park(ctx, took)

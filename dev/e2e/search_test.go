@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
 	"github.com/omnibox-go/omnibox/workflows"
 )
@@ -42,4 +46,25 @@ func TestPeopleFindEventsThatFail(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An event that is dead and waits for nobody is found too.
+func TestPeopleFindDeadEventsThatAreNotParked(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.inLane("workflow")
+	b.outbox(func(o *config.Outbox) { o.MaxParked, o.MaxEscalations = 0, 0 })
+	s := &step{run: func(context.Context, *omnibox.Event, int) error {
+		return omnibox.Permanent(errors.New("not to be had"))
+	}}
+	b.start(worker.Step(pipelineName, s)).awaitReady()
+	b.enqueue(event("bad", 1))
+	c, id := b.temporal(), b.eventID("bad", 1)
+	eventually(t, "found", func() bool {
+		found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+			Query: fmt.Sprintf("WorkflowId = %q and ExecutionStatus = 'Failed' and OmniboxKey = 'bad' and OmniboxStatus = 'dead' and OmniboxErrorClass = 'permanent'", id),
+		})
+		require.NoError(t, err)
+		return len(found.GetExecutions()) == 1
+	})
 }
