@@ -25,7 +25,9 @@ type Claim interface {
 	Deadline() time.Time
 	// Fetch returns at most n due events, those of one key in order of seq,
 	// leaving out held keys. It goes on behind the last event it returned: an
-	// event comes twice only after Rewind. More says that others may be due
+	// event comes twice only after Rewind. An event that was committed late,
+	// behind the last one, is not overtaken by events of its key that were
+	// written after that: those wait for Rewind too. More says that others may be due
 	// behind these, so that an idle owner knows when it has reached the end. It
 	// takes no lock that outlives it. ErrPaused while the pipeline is paused.
 	Fetch(ctx context.Context, n int) (events []Event, more bool, err error)

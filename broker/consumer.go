@@ -37,11 +37,11 @@ type Partition struct {
 // Consumer is one member of a consumer group, for one run. Its other methods
 // are safe for concurrent use, before, during and after the run.
 type Consumer interface {
-	// Run joins the group and calls handle with polls until ctx ends or handle
-	// fails. There may be two calls at a time, but not with messages of the same
-	// partition. Then it leaves the group. It returns nil once ctx has ended, else
-	// the error of handle. A call under way at its end is waited for and can still
-	// commit, with a context that has not ended.
+	// Run joins the group, calls handle with polls until ctx ends or handle fails,
+	// and leaves the group. There may be two calls at a time, but not with messages
+	// of the same partition. It returns nil once ctx has ended, else the error of
+	// handle. Calls under way at its end are waited for and can still commit, with a
+	// context that has not ended.
 	//
 	// A poll has at least one message and at most Subscription.MaxPoll, of one or
 	// more partitions: what has arrived by the time that the last call returned,
@@ -55,7 +55,7 @@ type Consumer interface {
 	// with the Latest. What is not committed comes
 	// again, perhaps to another member, when its partition changes hands or the
 	// consumer is started again. Before a partition is given up, the call of
-	// handle under way is waited for, so that it can still commit; afterwards no
+	// handle that has messages of it is waited for, so that it can still commit; afterwards no
 	// message of the partition is handed out. A call that takes longer than the
 	// broker waits for a member cannot: then others get its messages as well.
 	//
@@ -71,7 +71,7 @@ type Consumer interface {
 	// was assigned changes nothing. It retries until ctx ends; the error then is
 	// of omnibox.ClassUnreachable, and the offsets may or may not be committed.
 	Commit(ctx context.Context, done map[Partition]int64) error
-	// Pause stops handing out messages, after the call of handle under way. The
+	// Pause stops handing out messages, after the calls of handle under way. The
 	// member stays in the group, keeps its partitions, and can commit.
 	Pause()
 	// Resume ends a pause.

@@ -40,19 +40,19 @@ type place struct {
 // cursor of one slot: of immediate rows by seq, of scheduled ones by due time.
 //
 // Rows are not committed in the order of their places, so that one may appear
-// behind the cursor; what was written after it must not be read first:
+// behind the cursor; what took its place after that must not be read first:
 //
 //  1. transaction A takes place 1, B takes place 2 and commits
 //  2. 2 is read, and the cursor is there
 //  3. A commits; C, which writes the key of A, takes place 3 and commits
 //  4. 3 is read on from the cursor: it overtakes 1
 //
-// C has begun after step 2, as everybody has who can have waited for A. So what is
-// read on from a cursor are only rows of transactions that had begun when the slot
+// C has its place since step 2, as everybody has who can have waited for A. So
+// reading goes on no further than to the latest place that was there when the slot
 // was read from its start.
 type cursor struct {
-	since   *int64 // the first transaction id after that; nil if it is to be read from there
 	after   int64
+	upto    int64 // how far it may go on
 	at      time.Time
 	atSeq   int64
 	ahead   map[uuid.UUID]bool // scheduled rows returned from beyond the cursor
@@ -65,7 +65,7 @@ func newCursors() *cursors {
 }
 
 func (c *cursor) rewind() {
-	c.since, c.after, c.at, c.atSeq, c.ahead, c.ended = nil, math.MinInt64, time.Time{}, 0, nil, false
+	c.after, c.upto, c.at, c.atSeq, c.ahead, c.ended = math.MinInt64, math.MaxInt64, time.Time{}, 0, nil, false
 }
 
 // add begins to read a slot, of which the first suspect rows are suspicious.
@@ -100,8 +100,8 @@ func (c *cursors) rewind(slots []int) {
 // start is where a read begins.
 type start struct {
 	slots       []int64
-	since       []*int64
 	after       []int64
+	upto        []int64
 	afterAt     []time.Time
 	afterAtSeq  []int64
 	perSlot     int
@@ -122,8 +122,8 @@ func (c *cursors) begin(n int) start {
 			continue
 		}
 		from.slots = append(from.slots, int64(slot))
-		from.since = append(from.since, at.since)
 		from.after = append(from.after, at.after)
+		from.upto = append(from.upto, at.upto)
 		from.afterAt = append(from.afterAt, at.at)
 		from.afterAtSeq = append(from.afterAtSeq, at.atSeq)
 	}

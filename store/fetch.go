@@ -22,7 +22,7 @@ func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page
 func (s *Store) readArgs(from start, n int) named {
 	return s.filterArgs(named{
 		"table": s.table, "pipeline": s.cfg.Pipeline,
-		"slots": from.slots, "since": from.since, "after": from.after, "after_at": from.afterAt, "after_at_seq": from.afterAtSeq,
+		"slots": from.slots, "after": from.after, "upto": from.upto, "after_at": from.afterAt, "after_at_seq": from.afterAtSeq,
 		"per_slot": from.perSlot, "n": n, "max_bytes": s.cfg.MaxFetchBytes,
 		"unnumbered": from.unnumbered, "ordered": s.ordered(),
 	})
@@ -45,16 +45,12 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 	if c.rewinds != from.rewindsThen {
 		return taken{more: true}
 	}
-	out := taken{events: make([]omnibox.Event, 0, len(p.rows))}
+	out := taken{events: make([]omnibox.Event, 0, len(p.rows)), more: p.full|p.cut != 0}
 	firstCut := cutOffs(p.rows)
-	var over uint64 // slots that are to be read from their start before anything else
 	for i := range p.rows {
 		r := &p.rows[i]
 		cur := c.slots[r.Fence.Slot]
-		if r.recent {
-			over |= 1 << r.Fence.Slot
-		}
-		if cur == nil || over&(1<<r.Fence.Slot) != 0 || r.comesLater() || !cur.advance(r, firstCut) {
+		if cur == nil || r.comesLater() || !cur.advance(r, firstCut) {
 			continue
 		}
 		key := r.OrderKey()
@@ -75,18 +71,15 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 			out.events = append(out.events, r.Event)
 		}
 	}
-	goesOn := (p.full | p.cut) &^ over
-	out.more = goesOn != 0
 	for _, slot := range from.slots {
 		cur := c.slots[int(slot)]
-		if cur == nil {
-			continue
-		}
-		if cur.since == nil {
-			cur.since = &p.horizon
-		}
-		if cur.ended = goesOn&(1<<slot) == 0; cur.ended && over&(1<<slot) == 0 {
+		switch {
+		case cur == nil:
+		case (p.full|p.cut)&(1<<slot) == 0:
 			cur.suspect = 0 // all that the last owner can have had in hand has been read
+			cur.ended = true
+		default:
+			cur.upto = min(cur.upto, p.horizon)
 		}
 	}
 	c.adapt(len(out.events), n, p.full != 0, p.cut != 0)

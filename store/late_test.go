@@ -56,8 +56,13 @@ func TestReadingOnDoesNotOvertakeALateCommit(t *testing.T) {
 			writeNow(other, other, other)
 			fetch(2)
 			fetch(2) // behind what the transaction has written
+			next, err := b.db.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = next.Exec(t.Context(), "create temporary table its_own_work ()") // it is under way, and waits for the key
+			require.NoError(t, err)
 			require.NoError(t, tx.Commit(t.Context()))
-			writeNow(late)
+			write(next, late)
+			require.NoError(t, next.Commit(t.Context()))
 			fetch(2)
 			require.Empty(t, got)
 			for range 4 {

@@ -29,7 +29,6 @@ type row struct {
 	isCut       bool
 	isScheduled bool
 	lapsed      bool // its own lease has run out
-	recent      bool // written since its slot was read from the start
 }
 
 // comesLater tells whether a row is left for a later read: the cursor must not
@@ -40,7 +39,7 @@ func (r *row) comesLater() bool { return r.isCut || r.state == rowYoung }
 type page struct {
 	rows   []row
 	paused bool
-	// horizon is the first transaction id that none had when the page was read.
+	// horizon is the latest place that was there, if there was more to read.
 	horizon int64
 	full    uint64 // slots of which there may be more, a bit each
 	cut     uint64 // slots of which something did not fit
@@ -109,7 +108,6 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 func (r *row) set(flags int, seq *int64) {
 	r.state = flags & 3
 	r.isCut, r.isScheduled, r.HoldsKey, r.lapsed = flags&4 != 0, flags&8 != 0, flags&16 != 0, flags&32 != 0
-	r.recent = flags&64 != 0
 	if r.Seq = unnumbered; seq != nil {
 		r.Seq = *seq
 	}

@@ -89,7 +89,7 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 		statement, err := os.ReadFile("sql/" + name + ".sql")
 		require.NoError(t, err)
 		plan, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), args)
-		require.NotContains(t, plan, `"Seq Scan"`, name)
+		require.NotRegexp(t, `"Seq Scan",[^{]*"Relation Name": "outbox_events"`, plan, name)
 		require.Less(t, buffers, 2000.0, name) // the whole table has some 7,000
 		t.Logf("%s: %v buffers", name, buffers)
 	}

@@ -5,11 +5,9 @@
 -- that is cut off comes too, since the order by seq is not that of its cursor.
 -- full and cut are sets of slots, a bit each: those with a full read, and those
 -- of which something was cut off. Flags are the state, and bits for cut off (4),
--- scheduled (8), holds its key (16), a lease of its own that has run out (32), and
--- recent (64): written since the slot was read from its start, which is at
--- transaction id since. Where reading has gone on from there, something that was
--- committed late may lie behind, and must come first. horizon is since, for what
--- is read from its start now.
+-- scheduled (8), holds its key (16), and a lease of its own that has run out (32).
+-- horizon is the latest place that is there, if there is more to read: how far
+-- reading may go on from here, see cursor.go.
 -- The content is read last, of what is returned, so that the steps before it move
 -- narrow rows.
 -- Locks: none. Never part of a statement that leases: its snapshot would be
@@ -18,12 +16,11 @@
 with gate as materialized (
 	select
 		exists (select from omnibox.pipelines where name = @pipeline and paused_at is not null) as paused,
-		exists (select from omnibox.holds where table_name = @table) as holds,
-		pg_snapshot_xmax(pg_current_snapshot())::text::bigint as horizon
+		exists (select from omnibox.holds where table_name = @table) as holds
 ), wanted as (
-	select w.slot, w.after, w.after_at, w.after_at_seq, age((w.since & 4294967295)::text::xid) as since
-	from unnest(@slots::bigint[], @after::bigint[], @after_at::timestamptz[], @after_at_seq::bigint[], @since::bigint[])
-		w (slot, after, after_at, after_at_seq, since)
+	select w.*
+	from unnest(@slots::bigint[], @after::bigint[], @upto::bigint[], @after_at::timestamptz[], @after_at_seq::bigint[])
+		w (slot, after, upto, after_at, after_at_seq)
 	where not (select paused from gate)
 ), immediate as materialized (
 	select w.slot, i.*
@@ -31,13 +28,12 @@ with gate as materialized (
 	cross join lateral (
 		select t.ctid as at, t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.attempts_made,
 			t.scheduled_at > now() or coalesce(t.lease_until > now(), t.locked_at > now() - interval '300 seconds', false) as waits,
-			pg_column_size(t.payload) + coalesce(octet_length(t.body), 0) as size,
-			coalesce(age(t.xmin) <= w.since, false) as recent
+			pg_column_size(t.payload) + coalesce(octet_length(t.body), 0) as size
 		from {{table}} t
 		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = w.slot
 			and t.status = 'pending' and not t.held
 			and (t.scheduled_at - t.created_at) <= interval '1 second'
-			and t.seq > w.after
+			and t.seq > w.after and t.seq <= w.upto
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
 			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
@@ -50,7 +46,7 @@ with gate as materialized (
 	cross join lateral (
 		select t.ctid as at, t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.attempts_made,
 			t.scheduled_at > now() or coalesce(t.lease_until > now(), t.locked_at > now() - interval '300 seconds', false) as waits,
-			pg_column_size(t.payload) + coalesce(octet_length(t.body), 0) as size, false as recent
+			pg_column_size(t.payload) + coalesce(octet_length(t.body), 0) as size
 		from {{table}} t
 		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = w.slot
 			and t.status = 'pending' and not t.held
@@ -68,7 +64,7 @@ with gate as materialized (
 	cross join lateral (
 		select t.ctid as at, t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.attempts_made,
 			t.scheduled_at > now() or coalesce(t.lease_until > now(), t.locked_at > now() - interval '300 seconds', false) as waits,
-			pg_column_size(t.payload) + coalesce(octet_length(t.body), 0) as size, false as recent
+			pg_column_size(t.payload) + coalesce(octet_length(t.body), 0) as size
 		from {{table}} t
 		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = w.slot
 			and t.status = 'pending' and not t.held
@@ -101,14 +97,14 @@ with gate as materialized (
 	select k.*, k.hold = 1 as holds_key,
 		case
 			when k.hold = 2 then 2
-			when k.waits or k.recent then 1
+			when k.waits then 1
 			when @ordered::boolean and k.is_scheduled and k.attempts_made = 0 and k.hold = 0
 				and k.seq > (select e.seq from edges e where e.slot = k.slot) then 3
 			else 0
 		end as state
 	from (select * from kept offset 0) k
 ), ranked as (
-	select slot, at, created_at, id, seq, is_scheduled, holds_key, state, recent,
+	select slot, at, created_at, id, seq, is_scheduled, holds_key, state,
 		count(*) filter (where state = 0) over ahead as place,
 		sum(size) filter (where state = 0) over ahead as bytes
 	from judged
@@ -123,12 +119,25 @@ with gate as materialized (
 			select slot from scheduled group by slot having count(*) = @per_slot
 		) f) as full_slots,
 		(select coalesce(bit_or(1::bigint << slot::integer), 0) from placed where is_cut) as cut_slots
+), horizon as (
+	select coalesce(max(n.seq), 0) as seq
+	from wanted w
+	cross join lateral (
+		select t.seq
+		from {{table}} t
+		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = w.slot
+			and t.status = 'pending' and not t.held
+			and (t.scheduled_at - t.created_at) <= interval '1 second'
+			and t.seq is not null
+		order by t.seq desc
+		limit 1
+	) n
+	where (select full_slots | cut_slots from slots_left) <> 0
 )
 select
-	g.paused, g.horizon, l.full_slots, l.cut_slots, p.slot,
+	g.paused, (select seq from horizon), l.full_slots, l.cut_slots, p.slot,
 	p.state + p.is_cut::integer * 4 + p.is_scheduled::integer * 8 + p.holds_key::integer * 16
-		+ (t.lease_until is not null and t.locked_by is distinct from 'backoff')::integer * 32
-		+ p.recent::integer * 64 as flags,
+		+ (t.lease_until is not null and t.locked_by is distinct from 'backoff')::integer * 32 as flags,
 	t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.event_type, t.aggregate_type, t.aggregate_id,
 	case when p.state = 0 and not p.is_cut then t.payload::text end as payload,
 	case when p.state = 0 and not p.is_cut then t.headers::text end as headers,
