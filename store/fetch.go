@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,8 +79,8 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 		case (p.full|p.cut)&(1<<slot) == 0:
 			cur.suspect = 0 // all that the last owner can have had in hand has been read
 			cur.ended = true
-		default:
-			cur.upto = min(cur.upto, p.horizon)
+		case cur.upto == math.MaxInt64: // read from its start
+			cur.upto = p.horizon
 		}
 	}
 	c.adapt(len(out.events), n, p.full != 0, p.cut != 0)

@@ -6,8 +6,8 @@
 -- full and cut are sets of slots, a bit each: those with a full read, and those
 -- of which something was cut off. Flags are the state, and bits for cut off (4),
 -- scheduled (8), holds its key (16), and a lease of its own that has run out (32).
--- horizon is the latest place that is there, if there is more to read: how far
--- reading may go on from here, see cursor.go.
+-- horizon is the latest place in slots that are read from their start, if there is
+-- more to read: how far reading may go on from here, see cursor.go.
 -- The content is read last, of what is returned, so that the steps before it move
 -- narrow rows.
 -- Locks: none. Never part of a statement that leases: its snapshot would be
@@ -132,7 +132,7 @@ with gate as materialized (
 		order by t.seq desc
 		limit 1
 	) n
-	where (select full_slots | cut_slots from slots_left) <> 0
+	where w.upto = 9223372036854775807 and (select full_slots | cut_slots from slots_left) <> 0
 )
 select
 	g.paused, (select seq from horizon), l.full_slots, l.cut_slots, p.slot,
