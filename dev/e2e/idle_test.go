@@ -110,7 +110,7 @@ func TestAnIdleWorkerSendsAtMostTwoStatementsASecond(t *testing.T) {
 	seen := map[statement]bool{}
 	look := func() (now time.Time) {
 		rows, err := b.db.Query(t.Context(), `select pid, query_start, clock_timestamp() from pg_stat_activity
-			where datname = current_database() and application_name = 'omnibox'`)
+			where datname = current_database() and application_name = 'omnibox' and query_start is not null`)
 		require.NoError(t, err)
 		var s statement
 		_, err = pgx.ForEachRow(rows, []any{&s.Pid, &s.Began, &now}, func() error { seen[s] = true; return nil })
