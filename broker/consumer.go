@@ -46,18 +46,17 @@ type Consumer interface {
 	// A poll has at least one message and at most Subscription.MaxPoll, of one or
 	// more partitions: what has arrived by the time that the last call returned,
 	// without waiting for more, and where another call is under way, as many as it
-	// may have. The messages of a partition come in order of
-	// offset, and none is left out: the first one is that behind what the group
-	// has committed, or, where that is nothing or no longer there, the one that
-	// Subscription.From says.
+	// may have. The messages of a partition come in order of offset, and none is
+	// left out: the first one is that behind what the group has committed, or,
+	// where that is nothing or no longer there, the one that Subscription.From says.
 	//
 	// Nothing is committed unless Commit is called, but for where a group begins
-	// with the Latest. What is not committed comes
-	// again, perhaps to another member, when its partition changes hands or the
-	// consumer is started again. Before a partition is given up, the call of
-	// handle that has messages of it is waited for, so that it can still commit; afterwards no
-	// message of the partition is handed out. A call that takes longer than the
-	// broker waits for a member cannot: then others get its messages as well.
+	// with the Latest. What is not committed comes again, perhaps to another
+	// member, when its partition changes hands or the consumer is started again.
+	// Before a partition is given up, the call of handle that has messages of it is
+	// waited for, so that it can still commit; afterwards no message of the
+	// partition is handed out. A call that takes longer than the broker waits for a
+	// member cannot: then others get its messages as well.
 	//
 	// An outage, a topic that does not exist and whatever else a person can mend
 	// is no reason to return: it shows in Status and in the log, and is tried

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -23,18 +24,11 @@ func TestReadingOnDoesNotOvertakeALateCommit(t *testing.T) {
 			b := newBed(t)
 			s := b.open(t, store.Config{Claim: mode})
 			other, late := b.twoKeysOfASlot(t)
-			write := func(tx pgx.Tx, keys ...string) {
-				for _, key := range keys {
-					e := order(1)
-					e.Key = key
-					_, err := store.Outbox{}.Enqueue(t.Context(), tx, e)
-					require.NoError(t, err)
-				}
+			write := func(tx pgx.Tx, key string) {
+				_, err := store.Outbox{}.Enqueue(t.Context(), tx, event(key, 0))
+				require.NoError(t, err)
 			}
-			writeNow := func(keys ...string) {
-				require.NoError(t, pgx.BeginFunc(t.Context(), b.db, func(tx pgx.Tx) error { write(tx, keys...); return nil }))
-			}
-			c, err := s.Claim(t.Context(), []int{one[int](t, b, "select hashtextextended($1, hashtextextended('orders', 0)) & 63", late)})
+			c, err := s.Claim(t.Context(), []int{slotOf(t, b.db, late)})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, c.Release(context.WithoutCancel(t.Context()))) })
 			var got []int64 // places of the late key, as they are handed out
@@ -49,11 +43,11 @@ func TestReadingOnDoesNotOvertakeALateCommit(t *testing.T) {
 				require.NoError(t, s.Commit(t.Context(), completed(events...)))
 			}
 
-			writeNow(other, other)
+			b.enqueue(t, other, other)
 			tx, err := b.db.Begin(t.Context())
 			require.NoError(t, err)
 			write(tx, late)
-			writeNow(other, other, other)
+			b.enqueue(t, other, other, other)
 			fetch(2)
 			fetch(2) // behind what the transaction has written
 			next, err := b.db.Begin(t.Context())
@@ -78,6 +72,9 @@ func TestReadingOnDoesNotOvertakeALateCommit(t *testing.T) {
 // twoKeysOfASlot are read by one cursor.
 func (b *bed) twoKeysOfASlot(t *testing.T) (string, string) {
 	t.Helper()
-	return "early", one[string](t, b, `select 'late-' || n from generate_series(1, 10000) n
-		where hashtextextended('late-' || n, hashtextextended('orders', 0)) & 63 = hashtextextended('early', hashtextextended('orders', 0)) & 63 limit 1`)
+	for n := 0; ; n++ {
+		if key := fmt.Sprint("late-", n); slotOf(t, b.db, key) == slotOf(t, b.db, "early") {
+			return "early", key
+		}
+	}
 }

@@ -241,7 +241,7 @@ func keepsTheOrderOfAPartition(t *testing.T, f ConsumerFeatures) {
 	m := f.start(t, sub, func(_ context.Context, _ *member, poll []broker.Message) error {
 		count(poll, 1)
 		defer count(poll, -1)
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // so that calls overlap, if they may
 		return nil
 	})
 	f.Append(t, numbered(f.Topic, 3000, 6000)...)

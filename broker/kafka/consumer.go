@@ -173,9 +173,9 @@ const hands = 2
 
 // deliver calls the handler with polls, until inside ends or a call fails.
 func (c *Consumer) deliver(ctx, inside context.Context, handle func(context.Context, []broker.Message) error) error {
-	all, inside := errgroup.WithContext(inside)
 	inside, end := context.WithCancel(inside)
 	defer end()
+	var all errgroup.Group
 	for range hands {
 		all.Go(func() error {
 			for {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/worker"
@@ -34,11 +35,7 @@ func TestPeopleFindEventsThatFail(t *testing.T) {
 			b.awaitStatus(c, id, workflows.StatusRetrying)
 			query := fmt.Sprintf("WorkflowId = %q and OmniboxPipeline = %q and OmniboxTopic = %q and OmniboxKey = 'bad' and OmniboxStatus = 'retrying' and OmniboxErrorClass = 'transient'",
 				id, pipelineName, topic)
-			eventually(t, "found", func() bool {
-				found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
-				require.NoError(t, err)
-				return len(found.GetExecutions()) == 1
-			})
+			b.awaitFound(c, query)
 			if budget > 0 {
 				healthy, err := c.DescribeWorkflowExecution(t.Context(), b.eventID("good", 1), "")
 				require.NoError(t, err)
@@ -60,11 +57,15 @@ func TestPeopleFindDeadEventsThatAreNotParked(t *testing.T) {
 	b.start(worker.Step(pipelineName, s)).awaitReady()
 	b.enqueue(event("bad", 1))
 	c, id := b.temporal(), b.eventID("bad", 1)
-	eventually(t, "found", func() bool {
-		found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("WorkflowId = %q and ExecutionStatus = 'Failed' and OmniboxKey = 'bad' and OmniboxStatus = 'dead' and OmniboxErrorClass = 'permanent'", id),
-		})
-		require.NoError(t, err)
+	b.awaitFound(c, fmt.Sprintf("WorkflowId = %q and ExecutionStatus = 'Failed' and OmniboxKey = 'bad' and OmniboxStatus = 'dead' and OmniboxErrorClass = 'permanent'", id))
+}
+
+// awaitFound waits until a search finds one workflow.
+func (b *bed) awaitFound(c client.Client, query string) {
+	b.t.Helper()
+	eventually(b.t, "found", func() bool {
+		found, err := c.ListWorkflow(b.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+		require.NoError(b.t, err)
 		return len(found.GetExecutions()) == 1
 	})
 }
