@@ -142,7 +142,8 @@ func (a *Applier) Probe(ctx context.Context) error {
 // has ended, or some seconds have passed, and no handler is waited for much longer
 // than the timeout, or than ctx lasts.
 func (a *Applier) Handle(ctx context.Context, events []*omnibox.Event) []error {
-	c := &call{Applier: a, errs: make([]error, len(events)), slice: newSlice()}
+	c := &call{Applier: a, errs: make([]error, len(events)), slice: newSlice(), hands: newHands(a.cfg.Concurrency)}
+	defer c.hands.end()
 	for _, wave := range a.plan(events) {
 		c.runAll(ctx, wave)
 	}
@@ -154,6 +155,7 @@ type call struct {
 	*Applier
 	errs  []error
 	slice *slice
+	hands hands
 }
 
 // slice is a time in which runs may begin. The first may always, so that each

@@ -17,18 +17,18 @@ import (
 const grace = time.Second
 
 // find gives the call of an item.
-func (a *Applier) find(ctx context.Context, it item) (Call, error) {
+func (c *call) find(ctx context.Context, it item) (Call, error) {
 	if it.err != nil {
 		return Call{}, it.err
 	}
 	found := make(chan Call, 1)
-	err := a.bounded(ctx, nil, func(context.Context, pgx.Tx) error {
-		call, err := a.finder.Find(it.stored)
+	err := c.bounded(ctx, nil, func(context.Context, pgx.Tx) error {
+		call, err := c.finder.Find(it.stored)
 		found <- call
 		return err
 	})
 	if err != nil {
-		return Call{}, a.code.classify(err)
+		return Call{}, c.code.classify(err)
 	}
 	return <-found, nil
 }
@@ -41,15 +41,15 @@ type finding struct {
 
 // findAll gives the call of each item. All together may take as long as one, and
 // if they take longer, or one panics, there is an error for all.
-func (a *Applier) findAll(ctx context.Context, items []item) ([]finding, error) {
+func (c *call) findAll(ctx context.Context, items []item) ([]finding, error) {
 	found := make(chan []finding, 1)
-	err := a.bounded(ctx, nil, func(context.Context, pgx.Tx) error {
+	err := c.bounded(ctx, nil, func(context.Context, pgx.Tx) error {
 		all := make([]finding, len(items))
 		for i, it := range items {
 			if all[i].err = it.err; it.err == nil {
-				all[i].call, all[i].err = a.finder.Find(it.stored)
+				all[i].call, all[i].err = c.finder.Find(it.stored)
 			}
-			all[i].err = a.code.classify(readable(all[i].err))
+			all[i].err = c.code.classify(readable(all[i].err))
 		}
 		found <- all
 		return nil
@@ -64,18 +64,18 @@ func (a *Applier) findAll(ctx context.Context, items []item) ([]finding, error) 
 var errDatabase = fmt.Errorf("the database did not complete messages in time: %w", context.DeadlineExceeded)
 
 // complete runs a handler in the transaction that completes items.
-func (a *Applier) complete(ctx context.Context, c classes, items []item, run func(context.Context, pgx.Tx, []*omnibox.Event) error) error {
+func (c *call) complete(ctx context.Context, codes classes, items []item, run func(context.Context, pgx.Tx, []*omnibox.Event) error) error {
 	events := make([]*omnibox.Event, 0, len(items))
 	for _, it := range items {
 		events = append(events, it.e)
 	}
 	// as long again as the handler may take, to get at the rows and to commit
-	txCtx, cancel := context.WithTimeoutCause(ctx, 2*a.cfg.Timeout+2*grace, errDatabase)
+	txCtx, cancel := context.WithTimeoutCause(ctx, 2*c.cfg.Timeout+2*grace, errDatabase)
 	defer cancel()
 	ran, failed := false, error(nil)
-	err := a.completer.Complete(txCtx, events, func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error {
+	err := c.completer.Complete(txCtx, events, func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error {
 		ran = true
-		failed = c.classifyIn(tx, a.bounded(ctx, tx, func(ctx context.Context, tx pgx.Tx) error { return run(ctx, tx, events) }))
+		failed = codes.classifyIn(tx, c.bounded(ctx, tx, func(ctx context.Context, tx pgx.Tx) error { return run(ctx, tx, events) }))
 		return failed
 	})
 	late := ctx.Err() == nil && txCtx.Err() != nil
@@ -93,29 +93,36 @@ func (a *Applier) complete(ctx context.Context, c classes, items []item, run fun
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return omnibox.Transient(fmt.Errorf("the handler went on after an error in its transaction: %w", err))
 	}
-	return c.classifyOwn(err, ran)
+	return codes.classifyOwn(err, ran)
 }
 
 // bounded calls the user's code, and waits for it no longer than it may take, or
 // ctx lasts, and the grace. What it still does after that has no effect in tx, if
 // there is one: the rows that it has locked are free soon, though it never
 // returns.
-func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error) error {
-	timedOut := omnibox.Transient(fmt.Errorf("handler timed out after %s", a.cfg.Timeout))
-	runCtx, cancel := context.WithTimeoutCause(ctx, a.cfg.Timeout, timedOut)
+func (c *call) bounded(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error) error {
+	timedOut := omnibox.Transient(fmt.Errorf("handler timed out after %s", c.cfg.Timeout))
+	runCtx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, timedOut)
 	defer cancel()
 	var its *handlerTx
 	if tx != nil {
 		its = &handlerTx{Tx: tx, gate: newGate()}
 		tx = its
 	}
-	done := make(chan error, 1) // the goroutine ends even if nobody waits any more
-	go a.try(runCtx, tx, run, done)
+	done := make(chan error, 1) // the hand goes on even if nobody waits any more
+	h := c.hands.take()
+	h <- func() { c.try(runCtx, tx, run, done) }
 	select {
 	case err := <-done:
+		if errors.Is(err, errEnded) {
+			h.drop()
+		} else {
+			c.hands.giveBack(h)
+		}
 		return judge(ctx, runCtx, err, timedOut)
 	case <-runCtx.Done():
 	}
+	defer h.drop()
 	returned, err := within(grace, done)
 	if !returned && its != nil {
 		its.shut(its.Tx.Conn().PgConn())
@@ -127,7 +134,7 @@ func (a *Applier) bounded(ctx context.Context, tx pgx.Tx, run func(context.Conte
 	if returned {
 		return judge(ctx, runCtx, err, timedOut)
 	}
-	a.cfg.Log.WarnContext(ctx, "handler does not return, and is not waited for any longer", slog.Duration("timeout", a.cfg.Timeout))
+	c.cfg.Log.WarnContext(ctx, "handler does not return, and is not waited for any longer", slog.Duration("timeout", c.cfg.Timeout))
 	return judge(ctx, runCtx, timedOut, timedOut)
 }
 
@@ -165,10 +172,13 @@ func judge(ctx, runCtx context.Context, err, timedOut error) error {
 	return err
 }
 
+// errEnded is that of a handler that took its hand with it.
+var errEnded = omnibox.Transient(errors.New("handler ended its goroutine instead of returning"))
+
 // try calls the user's code, and says what it came to. A panic is a failure; what
 // was thrown may hold the payload, so its type is all that is told.
 func (a *Applier) try(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error, done chan<- error) {
-	err := omnibox.Transient(errors.New("handler ended its goroutine instead of returning"))
+	err := errEnded
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			a.cfg.Log.ErrorContext(ctx, "handler panicked", slog.String("panic", fmt.Sprintf("%T", thrown)), slog.String("stack", string(debug.Stack())))

@@ -120,33 +120,33 @@ func (s *Store) refuseLost(ctx context.Context, tx pgx.Tx, events []*omnibox.Eve
 	return fmt.Errorf("%d of %d events: %w", lost, len(events), omnibox.ErrLeaseLost)
 }
 
-// borrow is byIndex, and keeps what was set before; giveBack sets that again, so
-// that the statements of whoever goes on with the transaction are planned as
-// everywhere else. What stays set is that the server ends the transaction once it
-// has heard nothing for as long as the call may last, if that is bounded: the
-// process may stand still, or be out of reach, and its rows would be locked until
-// the connection is found dead.
+// borrow is byIndex, and keeps what was set before; {{give back}} in the statement
+// that follows sets that again, so that the statements of whoever goes on with the
+// transaction are planned as everywhere else. What stays set is that the server
+// ends the transaction once it has heard nothing for as long as the call may last,
+// if that is bounded: the process may stand still, or be out of reach, and its rows
+// would be locked until the connection is found dead.
 const (
-	borrow = `select set_config('omnibox.seqscan', current_setting('enable_seqscan'), true),
-		set_config('omnibox.bitmapscan', current_setting('enable_bitmapscan'), true),
-		set_config('omnibox.plan_cache_mode', current_setting('plan_cache_mode'), true),
+	borrow = `select set_config('omnibox.planner', concat_ws(' ', current_setting('enable_seqscan'), current_setting('enable_bitmapscan'), current_setting('plan_cache_mode')), true),
 		set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
 		set_config('idle_in_transaction_session_timeout', coalesce(nullif(current_setting('idle_in_transaction_session_timeout'), '0'), $1), true)`
-	giveBack = `select set_config('enable_seqscan', current_setting('omnibox.seqscan'), true),
-		set_config('enable_bitmapscan', current_setting('omnibox.bitmapscan'), true),
-		set_config('plan_cache_mode', current_setting('omnibox.plan_cache_mode'), true)`
+	giveBack = `(select concat(set_config('enable_seqscan', split_part(current_setting('omnibox.planner', true), ' ', 1), true),
+		set_config('enable_bitmapscan', split_part(current_setting('omnibox.planner', true), ' ', 2), true),
+		set_config('plan_cache_mode', split_part(current_setting('omnibox.planner', true), ' ', 3), true)))`
 )
 
 // borrowing runs a statement that returns ids, in one round trip, with the
-// planner's settings borrowed for it alone.
+// planner's settings borrowed for it alone, unless it returns none.
 func (s *Store) borrowing(ctx context.Context, tx pgx.Tx, name string, args named) (ids [][16]byte, err error) {
 	var b pgx.Batch
 	b.Queue(borrow, idleFor(ctx))
 	b.Queue(s.sql[name], args).Query(func(rows pgx.Rows) error {
-		ids, err = pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+		ids, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (id [16]byte, err error) {
+			err = row.Scan(&id, nil)
+			return id, err
+		})
 		return err
 	})
-	b.Queue(giveBack)
 	return ids, tx.SendBatch(ctx, &b).Close()
 }
 

@@ -59,6 +59,21 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 	if s.isInbox() {
 		columns += originColumns
 	}
+	var r row // each is read here, so that the targets are made once
+	var origin omnibox.Origin
+	var flags int
+	var seq *int64
+	var payload, headers []byte
+	targets := append(make([]any, 0, headColumns+columns), &p.paused, &p.horizon, &full, &cut, &r.Fence.Slot, &flags,
+		(*[16]byte)(&r.ID), (*finite)(&r.CreatedAt), &seq, &r.Topic, &r.Key, (*finite)(&r.ScheduledAt),
+		&r.Type, (*optional)(&r.Aggregate.Type), (*optionalID)(&r.Aggregate.ID),
+		&payload, &headers, &r.Body,
+		(*optional)(&r.ContentType), (*optional)(&r.SchemaVersion), (*optional)(&r.TraceID),
+		(*optional)(&r.CorrelationID), (*optional)(&r.CausationID), (*optional)(&r.IdempotencyKey),
+		&r.MaxAttempts, &r.Attempts, &r.Fetches, &r.Replays)
+	if s.isInbox() {
+		targets = appendOrigin(targets, &origin)
+	}
 	for rows.Next() {
 		if rows.RawValues()[headColumns] == nil { // no slot: nothing was found
 			if err := rows.Scan(append([]any{&p.paused, &p.horizon, &full, &cut}, make([]any, columns)...)...); err != nil {
@@ -66,28 +81,15 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 			}
 			continue
 		}
-		p.rows = append(p.rows, row{})
-		r := &p.rows[len(p.rows)-1]
-		var flags int
-		var seq *int64
-		var payload, headers []byte
-		targets := append(make([]any, 0, headColumns+columns), &p.paused, &p.horizon, &full, &cut, &r.Fence.Slot, &flags,
-			(*[16]byte)(&r.ID), (*finite)(&r.CreatedAt), &seq, &r.Topic, &r.Key, (*finite)(&r.ScheduledAt),
-			&r.Type, (*optional)(&r.Aggregate.Type), (*optionalID)(&r.Aggregate.ID),
-			&payload, &headers, &r.Body,
-			(*optional)(&r.ContentType), (*optional)(&r.SchemaVersion), (*optional)(&r.TraceID),
-			(*optional)(&r.CorrelationID), (*optional)(&r.CausationID), (*optional)(&r.IdempotencyKey),
-			&r.MaxAttempts, &r.Attempts, &r.Fetches, &r.Replays)
-		if s.isInbox() {
-			r.Origin = &omnibox.Origin{}
-			targets = appendOrigin(targets, r.Origin)
-		}
+		r, origin = row{}, omnibox.Origin{}
 		err := rows.Scan(targets...)
 		if err != nil {
 			return page{}, err
 		}
 		r.set(flags, seq)
 		if s.isInbox() {
+			its := origin
+			r.Origin = &its
 			r.setOrigin()
 		}
 		if r.CreatedAt.IsZero() && r.state == rowTaken {
@@ -99,6 +101,7 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 		if r.Headers, err = readHeaders(headers); err != nil {
 			return page{}, fmt.Errorf("headers of event %s: %w", r.ID, err)
 		}
+		p.rows = append(p.rows, r)
 	}
 	p.full, p.cut = uint64(full), uint64(cut)
 	return p, rows.Err()

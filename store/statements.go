@@ -37,8 +37,9 @@ func (s *Store) loadFrom(folder string, places *strings.Replacer) error {
 // places are what differs between tables: {{table}} is the name, and {{name}} is it
 // as a text, as the companion tables have it, {{mine}} and {{mine:e}} leave out
 // messages of other groups, {{origin}} is where a message came from, {{shown}} what
-// a person sees of that, {{row}} finds a row again that the statement has read, and
-// {{unless there}} is what an insert does about a message that is there.
+// a person sees of that, {{row}} finds a row again that the statement has read,
+// {{unless there}} is what an insert does about a message that is there, and
+// {{give back}} ends what borrow has set.
 func (s *Store) places(quoted string) *strings.Replacer {
 	row, unlessThere := "t.ctid = p.at", "\n\ton conflict (message_id, consumer_group) do nothing"
 	if s.partitioned { // places in the heap are those of one partition; no unique index has these columns
@@ -54,7 +55,7 @@ func (s *Store) places(quoted string) *strings.Replacer {
 	message_id, source, consumer_group, partition, "offset", raw_headers::text as raw_headers`
 	}
 	return strings.NewReplacer("{{table}}", quoted, "{{name}}", "'"+strings.ReplaceAll(s.table, "'", "''")+"'", "{{mine}}", mine, "{{mine:e}}", mineElder,
-		"{{origin}}", origin, "{{shown}}", shown, "{{row}}", row, "{{unless there}}", unlessThere)
+		"{{origin}}", origin, "{{shown}}", shown, "{{row}}", row, "{{unless there}}", unlessThere, "{{give back}}", giveBack)
 }
 
 // ours adds the group to the arguments of a statement with {{mine}}.
