@@ -19,45 +19,46 @@ import (
 // at most 20%.
 const handleRatio = 0.8
 
-// handlings give the messages of an inbox to handlers. Those of a transaction for
-// each message take a fifth of the messages.
+// handlings give the messages of an inbox to handlers.
 func handlings() []Variant {
 	return []Variant{
 		{
 			Name: "handle-tx-loop", Title: "a transaction a message: plain loop",
-			run: runHandling(txShare, true, txLoop),
+			run: runHandling(txTimes, true, txLoop),
 		},
 		{
 			Name: "handle-tx", Title: "handlers in the completing transaction", Against: "handle-tx-loop",
-			Goals: []Goal{{Figure: Rate, AtLeast: handleRatio}}, run: runHandling(txShare, true, handler(handleTx)),
+			Goals: []Goal{{Figure: Rate, AtLeast: handleRatio}}, run: runHandling(txTimes, true, handler(handleTx)),
 		},
 		{
 			Name: "handle-batch-loop", Title: fmt.Sprintf("a transaction for %d messages: plain loop", batch),
-			run: runHandling(1, true, batchLoop),
+			run: runHandling(batchTimes, true, batchLoop),
 		},
 		{
 			Name: "handle-batch", Title: "batch handler", Against: "handle-batch-loop",
-			Goals: []Goal{{Figure: Rate, AtLeast: handleRatio}}, run: runHandling(1, true, handler(handleBatch)),
+			Goals: []Goal{{Figure: Rate, AtLeast: handleRatio}}, run: runHandling(batchTimes, true, handler(handleBatch)),
 		},
 		{
 			Name: "handle", Title: "at-least-once handler that does nothing", Against: "handle-batch-loop",
-			run: runHandling(1, false, handler(handleNothing)),
+			run: runHandling(batchTimes, false, handler(handleNothing)),
 		},
 	}
 }
 
-// txShare is the part of the events for which there is a transaction each.
-const txShare = 5
+// Of the events, runs of a transaction for each take a part, and those of a
+// transaction for many take more: else they would be over within two seconds, of
+// which connections and plans take a tenth.
+const txTimes, batchTimes = 0.2, 2.0
 
-// runHandling fills an inbox with a part of the events, and has it worked off.
-func runHandling(share int, effects bool, work func(context.Context, *lab.Box, *tally) error) func(context.Context, Setup) (Sample, error) {
+// runHandling fills an inbox with some times the events, and has it worked off.
+func runHandling(times float64, effects bool, work func(context.Context, *lab.Box, *tally) error) func(context.Context, Setup) (Sample, error) {
 	return func(ctx context.Context, s Setup) (_ Sample, err error) {
 		b, err := s.Lab.Box(ctx)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, b.Close(ctx)) }()
-		messages := s.Events / share
+		messages := int(times * float64(s.Events))
 		if err := b.FillInbox(ctx, messages); err != nil {
 			return nil, err
 		}
