@@ -38,7 +38,7 @@ type Partition struct {
 // are safe for concurrent use, before, during and after the run.
 type Consumer interface {
 	// Run joins the group, calls handle with polls until ctx ends or handle fails,
-	// and leaves the group. There may be two calls at a time, but not with messages
+	// and leaves the group. There may be several calls at a time, but not with messages
 	// of the same partition. It returns nil once ctx has ended, else the error of
 	// handle. Calls under way at its end are waited for and can still commit, with a
 	// context that has not ended.

@@ -301,28 +301,46 @@ func TestConsumersAreSeenAsTheyReport(t *testing.T) {
 	require.Len(t, seen(), 1, "of another pipeline")
 }
 
-// Who fills the table can ask often: the answer does not read what is there.
-func TestCountingPendingIsBounded(t *testing.T) {
+// Who fills the table can ask often: the answer reads index entries, and few of them
+// while the table is far from full.
+func TestAskingWhetherATableIsFullIsBounded(t *testing.T) {
 	t.Parallel()
 	b := inboxBed(t, false)
 	b.exec(t, `insert into inbox_events (id, message_id, consumer_group, source, event_type, payload)
 		select gen_random_uuid(), g, 'billing', 's', 'e', '{"a":1}' from generate_series(1, 50000) g`)
 	b.exec(t, "vacuum analyze inbox_events")
 	s := b.inbox(t, store.Config{})
-	n, err := s.PendingAtMost(t.Context(), 1000)
-	require.NoError(t, err)
-	require.Equal(t, 1000, n)
-	tx := b.begin(t)
-	_, err = tx.Exec(t.Context(), store.ByIndexForTest)
-	require.NoError(t, err)
-	rows, err := tx.Query(t.Context(), "explain (analyze, buffers) "+s.StatementsForTest()["pending_at_most"], pgx.NamedArgs{"most": 1000})
-	require.NoError(t, err)
-	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(t, err)
-	text := strings.Join(plan, "\n")
-	require.Contains(t, text, "Index Only Scan using inbox_events_due")
-	require.NotContains(t, text, "Seq Scan on")
-	require.Contains(t, text, "Heap Fetches: 0")
+	full := func(most int) bool {
+		is, err := s.Full(t.Context(), most)
+		require.NoError(t, err)
+		return is
+	}
+	explain := func(most int) string {
+		tx := b.begin(t)
+		defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+		_, err := tx.Exec(t.Context(), store.ByIndexForTest)
+		require.NoError(t, err)
+		rows, err := tx.Query(t.Context(), "explain (analyze, buffers) "+s.StatementsForTest()["is_full"], pgx.NamedArgs{"most": most})
+		require.NoError(t, err)
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return strings.Join(plan, "\n")
+	}
+	require.True(t, full(1000))
+	plan := explain(1000)
+	require.Contains(t, plan, "Index Only Scan using inbox_events_due")
+	require.NotContains(t, plan, "Seq Scan on")
+	require.Contains(t, plan, "Heap Fetches: 0")
+	require.Regexp(t, `Limit .*rows=1000 loops=1\)`, plan)
+	require.False(t, full(50_001))
+	require.NotRegexp(t, `Limit .*rows=(1000|50000) loops=1\)`, explain(50_001), "nothing is counted")
+
+	b.exec(t, "update inbox_events set status = 'completed', completed_at = now() where seq between 10 and 49990")
+	require.False(t, full(20), "the places between are not pending")
+	require.True(t, full(19))
+	b.exec(t, "update inbox_events set seq = null where seq = 5")
+	require.True(t, full(19), "also those without a place")
+	require.False(t, full(20))
 }
 
 func TestWhatAMessageLacksIsFilledIn(t *testing.T) {

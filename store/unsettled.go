@@ -32,14 +32,13 @@ func (s *Store) Unsettled(ctx context.Context, messageIDs []string) (map[string]
 	return unsettled, s.wrap("look for unsettled messages", err)
 }
 
-// PendingAtMost counts the pending events of the table, no further than most: so
-// that who fills it can tell in bounded time whether it is full. It reads index
-// entries alone where vacuum keeps up, and takes no lock.
-func (s *Store) PendingAtMost(ctx context.Context, most int) (int, error) {
-	var n int
-	err := s.query(ctx, s.db, "pending_at_most", named{"most": most}, func(rows pgx.Rows) (err error) {
-		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+// Full tells whether at least most events of the table are pending, so that who
+// fills it can ask often: it reads index entries alone where vacuum keeps up, no
+// more than most, and a few while the table is far from full. It takes no lock.
+func (s *Store) Full(ctx context.Context, most int) (full bool, err error) {
+	err = s.query(ctx, s.db, "is_full", named{"most": most}, func(rows pgx.Rows) (err error) {
+		full, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		return err
 	})
-	return n, s.wrap("count pending events", err)
+	return full, s.wrap("look how many events are pending", err)
 }

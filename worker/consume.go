@@ -115,8 +115,7 @@ func (t *landingTable) Settled(ctx context.Context, ids []string, dead bool) (ma
 
 // Full tells whether as many messages wait as may.
 func (t *landingTable) Full(ctx context.Context) (bool, error) {
-	n, err := t.PendingAtMost(ctx, t.most)
-	return n >= t.most, err
+	return t.Store.Full(ctx, t.most)
 }
 
 // Report writes how it stands with the consumer where other processes see it.

@@ -168,8 +168,9 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, pol
 
 var errClosedConsumer = errors.New("consumer has ended")
 
-// hands is how many polls are handled at a time.
-const hands = 2
+// hands is how many polls are handled at a time: two keep the database busy while
+// the offsets of a third are committed.
+const hands = 3
 
 // deliver calls the handler with polls, until inside ends or a call fails.
 func (c *Consumer) deliver(ctx, inside context.Context, handle func(context.Context, []broker.Message) error) error {

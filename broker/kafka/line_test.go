@@ -139,7 +139,7 @@ func TestAPausedLineHandsOutNothing(t *testing.T) {
 	})
 }
 
-// Two hands never get an empty poll, however few messages there are.
+// Hands never get an empty poll, however few messages there are.
 func TestEveryPollHasAMessage(t *testing.T) {
 	t.Parallel()
 	c := &Consumer{line: newLine(10)}

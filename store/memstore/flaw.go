@@ -78,7 +78,7 @@ type flaw struct {
 	settlesPending     bool // a pending message counts as settled
 	unsettlesDiscarded bool
 	unsettlesAll       bool
-	countsFurther      bool
+	isFullLate         bool
 	countsNoHeld       bool
 	handlesFinal       bool // what is final is worked on again
 	handlesStale       bool

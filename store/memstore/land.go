@@ -91,18 +91,19 @@ func (s *Store) Unsettled(ctx context.Context, messageIDs []string) (map[string]
 	return unsettled, ctx.Err()
 }
 
-// PendingAtMost counts the pending events, no further than most.
-func (s *Store) PendingAtMost(ctx context.Context, most int) (n int, err error) {
+// Full tells whether at least most events are pending.
+func (s *Store) Full(ctx context.Context, most int) (bool, error) {
 	t := s.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	n := 0
 	for _, r := range t.rows {
-		if r.Status != omnibox.StatusPending || r.held && t.broken.countsNoHeld {
-			continue
-		}
-		if n < most || t.broken.countsFurther {
+		if r.Status == omnibox.StatusPending && (!r.held || !t.broken.countsNoHeld) {
 			n++
 		}
 	}
-	return n, ctx.Err()
+	if t.broken.isFullLate {
+		n--
+	}
+	return n >= most, ctx.Err()
 }

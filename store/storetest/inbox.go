@@ -27,7 +27,7 @@ type Inbox interface {
 	Complete(ctx context.Context, events []*omnibox.Event,
 		work func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error) error
 	Unsettled(ctx context.Context, messageIDs []string) (map[string]omnibox.Status, error)
-	PendingAtMost(ctx context.Context, most int) (int, error)
+	Full(ctx context.Context, most int) (bool, error)
 }
 
 // InboxTest is one guarantee of an inbox.

@@ -26,7 +26,7 @@ func landing() []InboxTest {
 		{Name: "an unreadable message is dead at once, and the others go on", Run: unreadableIsDead},
 		{Name: "a replayed unreadable message comes with what was kept", Run: unreadableReplayed},
 		{Name: "pending and dead messages are unsettled, final ones are not", Run: unsettled},
-		{Name: "pending events are counted, no further than asked", Run: pendingAtMost},
+		{Name: "a table is full when enough is pending", Run: full},
 	}
 }
 
@@ -291,19 +291,22 @@ func unsettled(t testing.TB, s InboxSystem) {
 	require.Empty(t, found, "what other groups have landed")
 }
 
-func pendingAtMost(t testing.TB, s InboxSystem) {
+func full(t testing.TB, s InboxSystem) {
 	w := receive(t, s, config("w1"))
-	count := func(most int) int {
-		n, err := w.inbox.PendingAtMost(t.Context(), most)
-		require.NoError(t, err)
-		return n
+	check := func(pending int) {
+		t.Helper()
+		for most, want := range map[int]bool{pending + 1: false, pending: true, max(pending-2, 0): true} {
+			got, err := w.inbox.Full(t.Context(), most)
+			require.NoError(t, err)
+			require.Equal(t, want, got, "%d pending, at most %d", pending, most)
+		}
 	}
-	require.Zero(t, count(10))
+	check(0)
 	land(t, w.inbox, messages(6)...)
 	land(t, w.inbox, garbage(9))
-	require.Equal(t, []int{6, 6, 4}, []int{count(10), count(6), count(4)})
+	check(6)
 	events := w.rest(t)
 	w.settle(t, append(all(omnibox.Released, events[1:]), retry(&events[0]))...)
 	require.Empty(t, w.again(t), "five are held by the one that failed")
-	require.Equal(t, []int{6, 6, 4}, []int{count(10), count(6), count(4)})
+	check(6)
 }
