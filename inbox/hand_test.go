@@ -16,7 +16,11 @@ import (
 func TestAHandlerThatKeepsItsGoroutineIsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	for name, keep := range map[string]func(released <-chan struct{}){
-		"ended":    func(<-chan struct{}) { runtime.Goexit() },
+		"ended": func(<-chan struct{}) { runtime.Goexit() },
+		"ended with a panic": func(<-chan struct{}) {
+			defer panic("on the way out")
+			runtime.Goexit()
+		},
 		"for good": func(released <-chan struct{}) { <-released },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -175,18 +175,24 @@ func judge(ctx, runCtx context.Context, err, timedOut error) error {
 // errEnded is that of a handler that took its hand with it.
 var errEnded = omnibox.Transient(errors.New("handler ended its goroutine instead of returning"))
 
-// try calls the user's code, and says what it came to. A panic is a failure; what
-// was thrown may hold the payload, so its type is all that is told.
+// try calls the user's code, and says what it came to, also if that ends the
+// goroutine, which goes on ending after a panic on its way out.
 func (a *Applier) try(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error, done chan<- error) {
 	err := errEnded
+	defer func() { done <- err }()
+	err = a.guarded(ctx, tx, run)
+}
+
+// guarded calls the user's code. A panic is a failure; what was thrown may hold the
+// payload, so its type is all that is told.
+func (a *Applier) guarded(ctx context.Context, tx pgx.Tx, run func(context.Context, pgx.Tx) error) (err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			a.cfg.Log.ErrorContext(ctx, "handler panicked", slog.String("panic", fmt.Sprintf("%T", thrown)), slog.String("stack", string(debug.Stack())))
 			err = omnibox.Transient(fmt.Errorf("handler panicked with a %T", thrown))
 		}
-		done <- err
 	}()
-	err = readable(run(ctx, tx))
+	return readable(run(ctx, tx))
 }
 
 // readable gives err, which it has read: that may panic, if it is a nil pointer.

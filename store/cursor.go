@@ -47,9 +47,10 @@ type place struct {
 //  3. A commits; C, which writes the key of A, takes place 3 and commits
 //  4. 3 is read on from the cursor: it overtakes 1
 //
-// C has its place since step 2, as everybody has who can have waited for A. So
-// reading goes on no further than to the latest place that was there when the slot
-// was read from its start.
+// C got its place after step 2, as everybody has who can have waited for A. So
+// reading goes on no further than to the place that was given last before the slot
+// was read from its start, also of what is scheduled, and if that read came to the
+// end.
 type cursor struct {
 	after   int64
 	upto    int64 // how far it may go on

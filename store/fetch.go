@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,11 +14,19 @@ import (
 
 // read reads a page of what is due. It takes no lock.
 func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page, err error) {
-	err = s.query(ctx, db, "read_due", s.readArgs(from, n), func(rows pgx.Rows) (err error) {
+	err = s.queryUnder(ctx, db, s.reading(), "read_due", s.readArgs(from, n), func(rows pgx.Rows) (err error) {
 		p, err = s.collect(rows, n)
 		return err
 	})
 	return p, err
+}
+
+// reading is byIndex, and notes which place was given last: before the read, in a
+// statement of its own, so that whatever gets a later place than one that the read
+// can see is behind that.
+func (s *Store) reading() string {
+	table := strings.ReplaceAll(QuoteTable(s.table), "'", "''")
+	return byIndex + ", set_config('omnibox.reached', coalesce(pg_sequence_last_value(pg_get_serial_sequence('" + table + "', 'seq')::regclass), 0)::text, true)"
 }
 
 func (s *Store) readArgs(from start, n int) named {
@@ -74,13 +83,15 @@ func (c *cursors) take(p page, from start, n int, ordered bool) taken {
 	}
 	for _, slot := range from.slots {
 		cur := c.slots[int(slot)]
-		switch {
-		case cur == nil:
-		case (p.full|p.cut)&(1<<slot) == 0:
+		if cur == nil {
+			continue
+		}
+		if cur.upto == math.MaxInt64 { // read from its start
+			cur.upto = p.reached
+		}
+		if (p.full|p.cut)&(1<<slot) == 0 {
 			cur.suspect = 0 // all that the last owner can have had in hand has been read
 			cur.ended = true
-		case cur.upto == math.MaxInt64: // read from its start
-			cur.upto = p.horizon
 		}
 	}
 	c.adapt(len(out.events), n, p.full != 0, p.cut != 0)

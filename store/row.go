@@ -39,8 +39,8 @@ func (r *row) comesLater() bool { return r.isCut || r.state == rowYoung }
 type page struct {
 	rows   []row
 	paused bool
-	// horizon is the latest place that was there, if there was more to read.
-	horizon int64
+	// reached is the place that was given last before the read.
+	reached int64
 	full    uint64 // slots of which there may be more, a bit each
 	cut     uint64 // slots of which something did not fit
 }
@@ -64,7 +64,7 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 	var flags int
 	var seq *int64
 	var payload, headers []byte
-	targets := append(make([]any, 0, headColumns+columns), &p.paused, &p.horizon, &full, &cut, &r.Fence.Slot, &flags,
+	targets := append(make([]any, 0, headColumns+columns), &p.paused, &p.reached, &full, &cut, &r.Fence.Slot, &flags,
 		(*[16]byte)(&r.ID), (*finite)(&r.CreatedAt), &seq, &r.Topic, &r.Key, (*finite)(&r.ScheduledAt),
 		&r.Type, (*optional)(&r.Aggregate.Type), (*optionalID)(&r.Aggregate.ID),
 		&payload, &headers, &r.Body,
@@ -76,7 +76,7 @@ func (s *Store) collect(rows pgx.Rows, capacity int) (page, error) {
 	}
 	for rows.Next() {
 		if rows.RawValues()[headColumns] == nil { // no slot: nothing was found
-			if err := rows.Scan(append([]any{&p.paused, &p.horizon, &full, &cut}, make([]any, columns)...)...); err != nil {
+			if err := rows.Scan(append([]any{&p.paused, &p.reached, &full, &cut}, make([]any, columns)...)...); err != nil {
 				return page{}, err
 			}
 			continue

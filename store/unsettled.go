@@ -33,8 +33,8 @@ func (s *Store) Unsettled(ctx context.Context, messageIDs []string) (map[string]
 }
 
 // Full tells whether at least most events of the table are pending, so that who
-// fills it can ask often: it reads index entries alone where vacuum keeps up, no
-// more than most, and a few while the table is far from full. It takes no lock.
+// fills it can ask often: it counts no more than most, by index entries alone where
+// vacuum keeps up, and nothing while the table is far from full. It takes no lock.
 func (s *Store) Full(ctx context.Context, most int) (full bool, err error) {
 	err = s.query(ctx, s.db, "is_full", named{"most": most}, func(rows pgx.Rows) (err error) {
 		full, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])

@@ -199,7 +199,8 @@ func handlers(cfg *config.Config, database string) (n int32) {
 }
 
 // connections are as many as the pipelines of a database use at once: each shard
-// to read and to settle, each handler its own, and a few more.
+// to read and to settle, each handler its own, each consumer for three polls and to
+// look at the table, and a few more.
 func connections(cfg *config.Config, database string) (n int32) {
 	for _, b := range cfg.Boxes() {
 		if b.Database != database {
@@ -207,7 +208,7 @@ func connections(cfg *config.Config, database string) (n int32) {
 		}
 		n += 4
 		if b.Inbox != nil {
-			n += int32(b.Inbox.Concurrency) + int32(b.Inbox.Consumers) + 2*int32(b.Shards)
+			n += int32(b.Inbox.Concurrency) + 4*int32(b.Inbox.Consumers) + 2*int32(b.Shards)
 		}
 	}
 	return n

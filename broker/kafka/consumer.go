@@ -22,7 +22,7 @@ import (
 // # How it works
 //
 // sarama runs a goroutine for each partition. It moves what has arrived, a chunk
-// at a time, to a line (line.go), from which two goroutines take polls of different
+// at a time, to a line (line.go), from which some goroutines take polls of different
 // partitions and call the handler. A full line stops the fetching, so a slow handler and a pause are
 // the same thing to the broker: heartbeats go on, fetches wait. Questions and
 // commits have connections of their own, since a broker answers those of one

@@ -36,8 +36,8 @@ type poll struct {
 	claims   []*claim
 }
 
-// pollsInLine is how many polls wait at most: two, and what belongs to claims that
-// are in hand.
+// pollsInLine is how many polls wait at most, but for a chunk: some belong to claims
+// that are in hand.
 const pollsInLine = 3
 
 func newLine(most int) *line { return &line{most: most} }
@@ -81,13 +81,17 @@ func (l *line) until(ctx context.Context, end <-chan struct{}, try func() bool) 
 
 // put adds a chunk once there is room. False means that the claim has ended.
 func (l *line) put(ctx context.Context, c *claim, messages []broker.Message) bool {
-	if !l.until(ctx, c.revoked, func() bool { return l.waiting < pollsInLine*l.most }) {
-		return false
-	}
-	l.change(func() {
+	if !l.until(ctx, c.revoked, func() bool {
+		if l.waiting >= pollsInLine*l.most {
+			return false
+		}
 		l.chunks = append(l.chunks, chunk{c, messages})
 		l.waiting += len(messages)
-	})
+		return true
+	}) {
+		return false
+	}
+	l.change(func() {}) // there is more to take
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -111,7 +112,7 @@ func runLander(ctx context.Context, b *lab.Box, t *tally) error {
 	}
 	counted := &countedConsumer{Consumer: consumer, tally: t, done: map[broker.Partition]int64{}}
 	l := inbox.Lander{
-		Consumer: counted, Read: reader.Read, Table: landingTable{st, t.events}, Ack: inbox.OnPersist, MaxUncommitted: 100_000, Log: quiet,
+		Consumer: counted, Read: reader.Read, Table: landingTable{st, t.events}, Ack: inbox.OnPersist, Log: quiet,
 	}
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -130,14 +131,18 @@ func runLander(ctx context.Context, b *lab.Box, t *tally) error {
 type countedConsumer struct {
 	broker.Consumer
 	tally *tally
-	done  map[broker.Partition]int64 // how many of each
+
+	mu   sync.Mutex
+	done map[broker.Partition]int64 // how many of each
 }
 
-// Commit commits, and counts. The lander has one commit at a time.
+// Commit commits, and counts.
 func (c *countedConsumer) Commit(ctx context.Context, done map[broker.Partition]int64) error {
 	if err := c.Consumer.Commit(ctx, done); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for p, offset := range done {
 		c.tally.settled(int(offset + 1 - c.done[p]))
 		c.done[p] = offset + 1

@@ -13,7 +13,7 @@ returning exists (select from omnibox.pipelines where name = @pipeline and pause
 	or exists (
 		select from omnibox.holds h
 		where h.table_name = @table and h.topic = t.topic and h.partition_key = t.partition_key and h.reason = 'paused'
-	) as paused, 0::bigint as horizon, 0::bigint as full_slots, 0::bigint as cut_slots,
+	) as paused, 0::bigint as reached, 0::bigint as full_slots, 0::bigint as cut_slots,
 	(hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) as slot,
 	case when exists (
 		select from omnibox.holds h

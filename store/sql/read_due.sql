@@ -6,8 +6,8 @@
 -- full and cut are sets of slots, a bit each: those with a full read, and those
 -- of which something was cut off. Flags are the state, and bits for cut off (4),
 -- scheduled (8), holds its key (16), and a lease of its own that has run out (32).
--- horizon is the latest place in slots that are read from their start, if there is
--- more to read: how far reading may go on from here, see cursor.go.
+-- reached is the place that was given last before this began: how far reading may go
+-- on from here, see cursor.go.
 -- The content is read last, of what is returned, so that the steps before it move
 -- narrow rows.
 -- Locks: none. Never part of a statement that leases: its snapshot would be
@@ -71,6 +71,7 @@ with gate as materialized (
 			and (t.scheduled_at - t.created_at) > interval '1 second'
 			and t.scheduled_at <= now()
 			and (t.scheduled_at, t.seq) > (w.after_at, w.after_at_seq)
+			and (t.seq <= w.upto or t.seq is null)
 			and (@topics::text[] is null or t.topic = any (@topics::text[]))
 			and (@types::text[] is null or t.event_type = any (@types::text[]))
 			and (@aggregate_types::text[] is null or t.aggregate_type = any (@aggregate_types::text[])){{mine}}
@@ -119,23 +120,9 @@ with gate as materialized (
 			select slot from scheduled group by slot having count(*) = @per_slot
 		) f) as full_slots,
 		(select coalesce(bit_or(1::bigint << slot::integer), 0) from placed where is_cut) as cut_slots
-), horizon as (
-	select coalesce(max(n.seq), 0) as seq
-	from wanted w
-	cross join lateral (
-		select t.seq
-		from {{table}} t
-		where (hashtextextended(t.partition_key, hashtextextended(t.topic, 0)) & 63) = w.slot
-			and t.status = 'pending' and not t.held
-			and (t.scheduled_at - t.created_at) <= interval '1 second'
-			and t.seq is not null
-		order by t.seq desc
-		limit 1
-	) n
-	where w.upto = 9223372036854775807 and (select full_slots | cut_slots from slots_left) <> 0
 )
 select
-	g.paused, (select seq from horizon), l.full_slots, l.cut_slots, p.slot,
+	g.paused, coalesce(nullif(current_setting('omnibox.reached', true), ''), '0')::bigint as reached, l.full_slots, l.cut_slots, p.slot,
 	p.state + p.is_cut::integer * 4 + p.is_scheduled::integer * 8 + p.holds_key::integer * 16
 		+ (t.lease_until is not null and t.locked_by is distinct from 'backoff')::integer * 32 as flags,
 	t.id, t.created_at, t.seq, t.topic, t.partition_key, t.scheduled_at, t.event_type, t.aggregate_type, t.aggregate_id,

@@ -30,7 +30,7 @@ type Inbox struct {
 	// Consumers is how many members of the group there are, over all workers; 0
 	// for none, where others land the messages.
 	Consumers int `yaml:"consumers" default:"1" min:"0" max:"64"`
-	// Poll is how many messages are landed together at most. A consumer holds up to six polls in memory.
+	// Poll is how many messages are landed together at most. A consumer holds up to six polls and 255 messages in memory.
 	Poll int `yaml:"poll" default:"1000" min:"1" max:"10000"`
 	// MaxPending is how many messages may wait in the table; with more, consuming
 	// is paused.
