@@ -173,6 +173,7 @@ func TestFetchSortsWhateverTheHeap(t *testing.T) {
 	b.exec(t, `insert into outbox_events (id, topic, partition_key, aggregate_type, aggregate_id, event_type, payload, seq)
 		select gen_random_uuid(), 't', 'k' || g % 10, 'a', gen_random_uuid(), 'e', '{"n":1}', g
 		from generate_series(1, 1000) g order by random()`)
+	b.exec(t, "select setval(pg_get_serial_sequence('outbox_events', 'seq'), 1000)")
 	for _, mode := range []string{store.ClaimShard, store.ClaimRow} {
 		cfg := minute("w-" + mode)
 		cfg.Claim = mode

@@ -10,11 +10,11 @@ import (
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
-const workerHelp = `Relays the outboxes of the configuration until it is interrupted: SIGINT or
-SIGTERM, after which it settles what it is sending, gives its leases up and
-ends. That takes at most shutdown.grace (20s), also where a server does not
-answer: leases that it could not give up by then run out by themselves. A second
-signal ends it at once.
+const workerHelp = `Relays the outboxes of the configuration, and consumes and handles its
+inboxes, until it is interrupted: SIGINT or SIGTERM, after which it settles what
+it has in hand, gives its leases up and ends. That takes at most shutdown.grace
+(20s), also where a server does not answer: leases that it could not give up by
+then run out by themselves. A second signal ends it at once.
 
 Nothing needs to be up when it starts. What cannot be reached is tried again,
 and /readyz says what it waits for; /healthz and /metrics are beside it
@@ -23,7 +23,7 @@ they share the work. Two on one host need different http.listen.`
 
 func newWorker(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "worker", Short: "Relay events until interrupted", Long: workerHelp,
+		Use: "worker", Short: "Relay and handle events until interrupted", Long: workerHelp,
 		Example: `  OMNIBOX_DATABASE_URL=postgres://app@db/app OMNIBOX_KAFKA_BROKERS=kafka:9092 omnibox worker
   omnibox -c omnibox.yaml worker`,
 		Args: cobra.NoArgs,
