@@ -32,6 +32,7 @@ func TestReadingOnDoesNotOvertakeALateCommit(t *testing.T) {
 }
 
 func readOnBehindALateCommit(t *testing.T, mode string, reads []int, scheduled bool) {
+	t.Helper()
 	b := newBed(t)
 	s := b.open(t, store.Config{Claim: mode})
 	other, late := b.twoKeysOfASlot(t)
