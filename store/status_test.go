@@ -78,7 +78,9 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 			case when n % 8 = 3 then now() + interval '1 day' else now() end
 		from generate_series(1, 200000) n`)
 	b.exec(t, "vacuum analyze outbox_events")
-	b.exec(t, "alter table omnibox.slots set (autovacuum_enabled = off)") // once it is known to be one page, it is scanned
+	const scan = `"Seq Scan",[^{}]*"outbox_events"` // of companion tables of one page it is right
+	plan, _ := explain(t, b, "select max(payload::text) from outbox_events", pgx.StrictNamedArgs{})
+	require.Regexp(t, scan, plan)
 	for name, args := range map[string]pgx.StrictNamedArgs{
 		"status_backlog":         {"cap": 10_000},
 		"status_rows":            {"cap": 10_000},
@@ -90,7 +92,7 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 		statement, err := os.ReadFile("sql/" + name + ".sql")
 		require.NoError(t, err)
 		plan, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), args)
-		require.NotContains(t, plan, `"Seq Scan"`, name)
+		require.NotRegexp(t, scan, plan, name)
 		require.Less(t, buffers, 2000.0, name) // the whole table has some 7,000
 		t.Logf("%s: %v buffers", name, buffers)
 	}
