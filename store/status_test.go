@@ -72,15 +72,13 @@ func TestStatusCountsUpToACap(t *testing.T) {
 func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 	t.Parallel()
 	b := newAdminBox(t, store.Config{})
+	b.exec(t, "alter table omnibox.slots set (autovacuum_enabled = off)") // before all that takes long: once it is known to be one page, it is scanned
 	b.exec(t, `insert into outbox_events (id, topic, partition_key, aggregate_type, aggregate_id, event_type, payload, status, completed_at, held, scheduled_at)
 		select gen_random_uuid(), 'orders', 'k' || n % 1000, 'order', gen_random_uuid(), 'order.placed', '{"n": 1}',
 			case when n % 2 = 0 then 'completed' else 'pending' end, case when n % 2 = 0 then now() end, n % 8 = 1,
 			case when n % 8 = 3 then now() + interval '1 day' else now() end
 		from generate_series(1, 200000) n`)
 	b.exec(t, "vacuum analyze outbox_events")
-	const scan = `"Seq Scan",[^{}]*"outbox_events"` // of companion tables of one page it is right
-	plan, _ := explain(t, b, "select max(payload::text) from outbox_events", pgx.StrictNamedArgs{})
-	require.Regexp(t, scan, plan)
 	for name, args := range map[string]pgx.StrictNamedArgs{
 		"status_backlog":         {"cap": 10_000},
 		"status_rows":            {"cap": 10_000},
@@ -92,7 +90,7 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 		statement, err := os.ReadFile("sql/" + name + ".sql")
 		require.NoError(t, err)
 		plan, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), args)
-		require.NotRegexp(t, scan, plan, name)
+		require.NotContains(t, plan, `"Seq Scan"`, name)
 		require.Less(t, buffers, 2000.0, name) // the whole table has some 7,000
 		t.Logf("%s: %v buffers", name, buffers)
 	}
