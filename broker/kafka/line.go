@@ -47,14 +47,19 @@ func (l *line) change(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
+	l.wake()
+}
+
+// wake lets all that wait look again. It is called under the lock.
+func (l *line) wake() {
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
 	}
 }
 
-// until waits until try, which is called under the lock, returns true, and
-// reports that; or until an end is closed.
+// until waits until try, which is called under the lock and may change the line,
+// returns true, and reports that; or until an end is closed.
 func (l *line) until(ctx context.Context, end <-chan struct{}, try func() bool) bool {
 	for {
 		l.mu.Lock()
@@ -63,6 +68,7 @@ func (l *line) until(ctx context.Context, end <-chan struct{}, try func() bool) 
 			return false
 		}
 		if try() {
+			l.wake()
 			l.mu.Unlock()
 			return true
 		}
@@ -81,32 +87,26 @@ func (l *line) until(ctx context.Context, end <-chan struct{}, try func() bool) 
 
 // put adds a chunk once there is room. False means that the claim has ended.
 func (l *line) put(ctx context.Context, c *claim, messages []broker.Message) bool {
-	if !l.until(ctx, c.revoked, func() bool {
+	return l.until(ctx, c.revoked, func() bool {
 		if l.waiting >= pollsInLine*l.most {
 			return false
 		}
 		l.chunks = append(l.chunks, chunk{c, messages})
 		l.waiting += len(messages)
 		return true
-	}) {
-		return false
-	}
-	l.change(func() {}) // there is more to take
-	return true
+	})
 }
 
 // take gives the next poll, and nil once ctx has ended. Until it is done, the
 // claims whose messages it has are in hand, and are in no other poll.
 func (l *line) take(ctx context.Context) (p *poll) {
-	if l.until(ctx, nil, func() bool {
+	l.until(ctx, nil, func() bool {
 		if l.paused || !l.ready() {
 			return false
 		}
 		p = l.gather()
 		return true
-	}) {
-		l.change(func() {}) // there is room
-	}
+	})
 	return p
 }
 

@@ -46,8 +46,7 @@ func handlings() []Variant {
 }
 
 // Of the events, runs of a transaction for each take a part, and those of a
-// transaction for many take more: else they would be over within two seconds, of
-// which connections and plans take a tenth.
+// transaction for many take more: else they would be over within two seconds.
 const txTimes, batchTimes = 0.2, 2.0
 
 // runHandling fills an inbox with some times the events, and has it worked off.
