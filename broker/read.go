@@ -22,9 +22,10 @@ type EnvelopeMode string
 
 // The modes.
 const (
-	// EnvelopeAuto: when it has the shape that SchemaVersioned and Envelope give
-	// it, with no other members, and the message names no content type. A body
-	// that just happens to have a member named payload stays whole.
+	// EnvelopeAuto: when it has exactly the members that SchemaVersioned or Envelope
+	// give it, with the version that the header has, and the message names no content
+	// type. A body that just happens to have a member named payload stays whole; one
+	// that has nothing else but a null schema_version cannot be told apart.
 	EnvelopeAuto EnvelopeMode = "auto"
 	// EnvelopeAlways: when it has a member named payload, which is omni-box's rule.
 	EnvelopeAlways EnvelopeMode = "always"

@@ -72,7 +72,7 @@ func (r *Reader) unwrap(e *omnibox.Event, body []byte) error {
 	}
 	auto := r.conf.Envelope == EnvelopeAuto
 	env := openEnvelope(body, auto)
-	if env.payload == nil || auto && !env.ours() {
+	if env.payload == nil || auto && !env.ours(e.SchemaVersion) {
 		return nil
 	}
 	setContent(e, env.payload)
@@ -121,8 +121,9 @@ func openEnvelope(body []byte, ours bool) envelope {
 	return env
 }
 
-// ours says that it has the shape that our converters give it.
-func (env *envelope) ours() bool {
+// ours says that it has the shape that our converters give it, for a message
+// whose headers tell a version, or "" if they tell none.
+func (env *envelope) ours(version string) bool {
 	if env.others || !isObject(env.payload) {
 		return false
 	}
@@ -131,13 +132,20 @@ func (env *envelope) ours() bool {
 			return false
 		}
 	}
-	_, typed := env.fields[eventType]
-	_, versioned := env.fields[schemaVersion]
-	if !typed {
-		return versioned && len(env.fields) == 1
+	told, versioned := env.fields[schemaVersion]
+	if !versioned {
+		return false
 	}
-	id, ok := env.fields["aggregate_id"]
-	return !ok || uuid.Validate(text(id)) == nil
+	if len(env.fields) == 1 { // SchemaVersioned sends the version in a header too, if there is one
+		return string(told) == "null" || text(told) == version
+	}
+	for _, name := range []string{eventType, "aggregate_type", "timestamp"} {
+		if env.fields[name] == nil {
+			return false
+		}
+	}
+	id := env.fields["aggregate_id"]
+	return id != nil && uuid.Validate(text(id)) == nil
 }
 
 func (env *envelope) aggregate(e *omnibox.Event) error {

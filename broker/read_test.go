@@ -1,19 +1,13 @@
 package broker_test
 
 import (
-	"cmp"
 	"encoding/json"
-	"maps"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/omnibox-go/omnibox"
 	"github.com/omnibox-go/omnibox/broker"
@@ -89,10 +83,13 @@ func TestRead(t *testing.T) {
 		{"event type of the body is no string", auto, incoming(`{"event_type":7}`), brief{Payload: `{"event_type":7}`}},
 		{"event type of the body is blank", auto, incoming(`{"event_type":" "}`), brief{Payload: `{"event_type":" "}`}},
 
-		{"schema-versioned", auto, incoming(`{"schema_version":"2","payload":{"a":1}}`), brief{Version: "2", Payload: `{"a":1}`}},
+		{"schema-versioned", auto, incoming(`{"schema_version":"2","payload":{"a":1}}`, "schema_version=2"), brief{Version: "2", Payload: `{"a":1}`}},
 		{"schema-versioned without a version", auto, incoming(`{"schema_version":null,"payload":{"a":1}}`), brief{Payload: `{"a":1}`}},
-		{"names with escapes", auto, incoming(`{"schema_versi\u006fn":"\u0032","payl\u006fad":{"a":"}\""}}`), brief{Version: "2", Payload: `{"a":"}\""}`}},
-		{"headers win", auto, incoming(`{"schema_version":"2","payload":{"a":1}}`, "schema_version=3"), brief{Version: "3", Payload: `{"a":1}`}},
+		{"names with escapes", auto, incoming(`{"schema_versi\u006fn":"\u0032","payl\u006fad":{"a":"}\""}}`, "schema_version=2"), brief{Version: "2", Payload: `{"a":"}\""}`}},
+		{"always: headers win", always, incoming(`{"schema_version":"2","payload":{"a":1}}`, "schema_version=3"), brief{Version: "3", Payload: `{"a":1}`}},
+		{"a raw body with a version that is not the header's", auto, incoming(`{"schema_version":"2","payload":{"a":1}}`, "schema_version=3"), brief{Version: "3", Payload: `{"schema_version":"2","payload":{"a":1}}`}},
+		{"a raw body with a version that no header tells", auto, incoming(`{"schema_version":"2","payload":{"a":1}}`), brief{Payload: `{"schema_version":"2","payload":{"a":1}}`}},
+		{"a payload and a type and nothing more", auto, incoming(`{"event_type":"t","payload":{"a":1}}`), brief{Type: "t", Payload: `{"event_type":"t","payload":{"a":1}}`}},
 		{
 			"envelope", auto, incoming(`{"schema_version":"1.0.0","event_type":"t","aggregate_type":"order","aggregate_id":"` + id + `","payload":{"a":1},"timestamp":"x","trace_id":"tr","correlation_id":"co","causation_id":"ca"}`),
 			brief{Type: "t", Version: "1.0.0", Trace: "tr", Correlation: "co", Causation: "ca", In: "order", Payload: `{"a":1}`},
@@ -294,139 +291,4 @@ func TestReaderConfigIsChecked(t *testing.T) {
 	require.ErrorContains(t, err, `envelope: "sometimes" is not one of auto, always, never`)
 	require.ErrorContains(t, err, `id_header: " x"`)
 	require.ErrorContains(t, err, `id_path: "a..b" has an empty name`)
-}
-
-// asRead is what comes of a record at the other end.
-func asRead(r broker.Record) broker.Message {
-	return broker.Message{Topic: r.Topic, Partition: 3, Offset: 42, Key: r.Key, Value: r.Value, Headers: r.Headers}
-}
-
-// requireSame compares an event that was published with the one that was read.
-func requireSame(t require.TestingT, converter broker.Converter, published, read *omnibox.Event) {
-	require.Empty(t, read.Origin.Unreadable)
-	want, got := *published, *read
-	require.Equal(t, want.ID.String(), got.Origin.MessageID)
-	if _, ok := converter.(broker.Envelope); ok && want.Body == nil {
-		if want.SchemaVersion == "" {
-			want.SchemaVersion = broker.DefaultSchemaVersion
-		}
-	} else {
-		want.Aggregate = omnibox.Aggregate{}
-	}
-	// What is not sent, and what is the reader's.
-	want.CreatedAt, want.IdempotencyKey, want.MaxAttempts, want.ScheduledAt = got.CreatedAt, "", 0, got.ScheduledAt
-	want.ID, want.Origin = got.ID, got.Origin
-	want.Headers = maps.Clone(want.Headers)
-	for _, key := range []string{"event_id", "event_type", "schema_version", "trace_id", "correlation_id", "causation_id", "content-type"} {
-		delete(want.Headers, key)
-	}
-	if len(want.Headers) == 0 {
-		want.Headers = nil
-	}
-	require.Equal(t, want, got)
-}
-
-var converters = []broker.Converter{broker.Raw{}, broker.SchemaVersioned{}, broker.Envelope{}}
-
-func TestReadOfWhatOmniBoxSends(t *testing.T) {
-	t.Parallel()
-	data, err := os.ReadFile("testdata/omni_box_0_3_1.json")
-	require.NoError(t, err)
-	var vectors []vector
-	require.NoError(t, json.Unmarshal(data, &vectors))
-	for _, v := range vectors {
-		for i, m := range []message{v.Raw, v.SchemaVersioned, v.Envelope} {
-			e := reader(t, broker.ReaderConfig{Strict: true}).Read(m.asRead())
-			if strings.Contains(v.Event.Payload, `\u0000`) {
-				require.Contains(t, e.Origin.Unreadable, `\u0000`)
-				continue
-			}
-			want := v.event()
-			// A header of the producer's own stands for a field that is empty.
-			want.SchemaVersion = cmp.Or(want.SchemaVersion, want.Headers["schema_version"])
-			requireSame(t, converters[i], want, e)
-		}
-	}
-}
-
-func (m message) asRead() broker.Message {
-	out := broker.Message{Topic: m.Topic, Key: []byte(m.Key), Value: []byte(m.Value)}
-	for _, h := range m.Headers {
-		out.Headers = append(out.Headers, broker.Header{Key: h[0], Value: []byte(h[1])})
-	}
-	return out
-}
-
-// What is published is read as it was, by whatever converter.
-func TestReadOfWhatWePublish(t *testing.T) {
-	t.Parallel()
-	r := reader(t, broker.ReaderConfig{Strict: true})
-	rapid.Check(t, func(t *rapid.T) {
-		optional := func(name string, most int) string { return words(most).Draw(t, name) }
-		required := func(name string, most int) string { return "x" + optional(name, most-1) }
-		e := omnibox.Event{
-			Topic: "orders", Key: required("key", omnibox.MaxKey), Type: required("type", omnibox.MaxType),
-			Aggregate:     omnibox.Aggregate{Type: required("aggregate", omnibox.MaxAggregateType), ID: uuid.New()},
-			SchemaVersion: optional("version", omnibox.MaxSchemaVersion), TraceID: optional("trace", omnibox.MaxTraceID),
-			CorrelationID: optional("correlation", omnibox.MaxCorrelationID), CausationID: optional("causation", omnibox.MaxCausationID),
-			Headers: make(map[string]string),
-		}
-		for i := range rapid.IntRange(0, 100).Draw(t, "headers") {
-			e.Headers[strconv.Itoa(i)+"-"+optional("name", 60)] = required("header", 512) // 1 and "0a" would be 10 and "a"
-		}
-		if rapid.Bool().Draw(t, "binary") {
-			e.Body, e.ContentType = rapid.SliceOf(rapid.Byte()).Draw(t, "body"), "application/avro"
-		} else {
-			e.Payload = value(t, 3).(map[string]any)
-		}
-		prepared, err := omnibox.Prepare(e)
-		require.NoError(t, err)
-		for _, name := range []string{"message_id", "source", "source_service"} {
-			delete(prepared[0].Headers, name) // these are for the reader
-		}
-		for _, c := range converters {
-			record, err := c.Convert(&prepared[0])
-			require.NoError(t, err)
-			published := prepared[0]
-			requireSame(t, c, &published, r.Read(asRead(record)))
-		}
-	})
-}
-
-// words of at most some characters, without blanks around them.
-func words(most int) *rapid.Generator[string] {
-	return rapid.Map(rapid.StringOfN(rapid.RuneFrom([]rune("a_é漢😀<>&\"\\\u2028 "), unicode.Letter, unicode.Digit), 0, most, -1), strings.TrimSpace)
-}
-
-// value of JSON, at the top an object.
-func value(t *rapid.T, depth int) any {
-	names := rapid.OneOf(words(20), rapid.SampledFrom([]string{"payload", "schema_version", "event_type", "a"}))
-	kinds := 5
-	if depth == 0 {
-		kinds = 3
-	}
-	kind := rapid.IntRange(0, kinds-1).Draw(t, "kind")
-	if depth == 3 {
-		kind = 4
-	}
-	switch kind {
-	case 0:
-		return words(50).Draw(t, "string") + rapid.SampledFrom([]string{"", "\n\x01\t", " "}).Draw(t, "end")
-	case 1:
-		return json.Number(rapid.StringMatching(`-?[1-9][0-9]{0,30}(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?`).Draw(t, "number"))
-	case 2:
-		return rapid.SampledFrom([]any{nil, true, false}).Draw(t, "constant")
-	case 3:
-		list := make([]any, rapid.IntRange(0, 3).Draw(t, "length"))
-		for i := range list {
-			list[i] = value(t, depth-1)
-		}
-		return list
-	default:
-		object := make(map[string]any)
-		for range rapid.IntRange(depth/3, 4).Draw(t, "members") {
-			object[names.Draw(t, "name")] = value(t, depth-1)
-		}
-		return object
-	}
 }
