@@ -86,6 +86,7 @@ type Applier struct {
 	cfg       Config
 	code, sql classes
 	running   chan struct{} // one of each handler that runs
+	losses    *losses
 }
 
 // NewApplier makes an applier. The error names every mistake in the config.
@@ -115,7 +116,7 @@ func NewApplier(f Finder, c Completer, cfg Config) (*Applier, error) {
 	return &Applier{
 		finder: f, completer: c, cfg: cfg,
 		code: codeClasses.with(cfg.Classes), sql: codeClasses.with(sqlClasses).with(cfg.Classes),
-		running: make(chan struct{}, cfg.Concurrency),
+		running: make(chan struct{}, cfg.Concurrency), losses: &losses{},
 	}, nil
 }
 

@@ -72,18 +72,20 @@ func (c *call) complete(ctx context.Context, codes classes, items []item, run fu
 	// as long again as the handler may take, to get at the rows and to commit
 	txCtx, cancel := context.WithTimeoutCause(ctx, 2*c.cfg.Timeout+2*grace, errDatabase)
 	defer cancel()
-	ran, failed := false, error(nil)
+	ran, broke, failed := false, false, error(nil)
 	err := c.completer.Complete(txCtx, events, func(ctx context.Context, tx pgx.Tx, events []*omnibox.Event) error {
 		ran = true
 		failed = codes.classifyIn(tx, c.bounded(ctx, tx, func(ctx context.Context, tx pgx.Tx) error { return run(ctx, tx, events) }))
+		broke = tx != nil && tx.Conn().IsClosed()
 		return failed
 	})
 	late := ctx.Err() == nil && txCtx.Err() != nil
 	switch {
 	case err == nil:
+		c.losses.kept(items)
 		return nil
 	case failed != nil && (!late || !errors.Is(failed, omnibox.ErrNotSent)): // whatever else the rollback says
-		return failed
+		return c.losses.judge(items, failed, broke)
 	case errors.Is(err, omnibox.ErrLeaseLost):
 		return err
 	case ctx.Err() != nil:
@@ -93,7 +95,7 @@ func (c *call) complete(ctx context.Context, codes classes, items []item, run fu
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return omnibox.Transient(fmt.Errorf("the handler went on after an error in its transaction: %w", err))
 	}
-	return codes.classifyOwn(err, ran)
+	return c.losses.judge(items, codes.classifyOwn(err, ran), ran)
 }
 
 // bounded calls the user's code, and waits for it no longer than it may take, or

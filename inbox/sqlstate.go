@@ -61,11 +61,20 @@ func (c classes) of(code string) (omnibox.Class, bool) {
 
 var sqlstate = regexp.MustCompile(`^[0-9A-Z]{2}([0-9A-Z]{3})?$`)
 
+// CheckSQLState refuses what is neither a SQLSTATE nor the two characters that begin
+// many.
+func CheckSQLState(code string) error {
+	if !sqlstate.MatchString(code) {
+		return fmt.Errorf("%q is no SQLSTATE: write a code such as \"23505\", or the two characters that begin many, such as \"23\"", code)
+	}
+	return nil
+}
+
 // checkClasses finds what is wrong with a user's classes.
 func checkClasses(c map[string]omnibox.Class) (mistakes []error) {
 	for _, code := range slices.Sorted(maps.Keys(c)) {
-		if !sqlstate.MatchString(code) {
-			mistakes = append(mistakes, fmt.Errorf("classes: %q is no SQLSTATE: write a code such as \"23505\", or the two characters that begin many, such as \"23\"", code))
+		if err := CheckSQLState(code); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("classes: %w", err))
 		}
 		if !slices.Contains([]omnibox.Class{omnibox.ClassUnreachable, omnibox.ClassTransient, omnibox.ClassPermanent}, c[code]) {
 			mistakes = append(mistakes, fmt.Errorf("classes: SQLSTATE %s cannot be %q: write %s, %s or %s", code, c[code],
