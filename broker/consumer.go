@@ -149,12 +149,12 @@ func (s *Subscription) Validate() error {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch n := utf8.RuneCountInString(s.Group); {
 	case strings.TrimSpace(s.Group) == "":
-		wrong("group: is required: a name that all members share")
+		wrong("group: is required: a name that all members share, such as billing")
 	case n > omnibox.MaxGroup:
 		wrong("group: has %d characters, at most %d are allowed", n, omnibox.MaxGroup)
 	}
 	if len(s.Topics) == 0 {
-		wrong("topics: is required: name one or more")
+		wrong("topics: is required: name one or more, such as [orders]")
 	}
 	for i, t := range s.Topics {
 		switch n := utf8.RuneCountInString(t); {

@@ -32,22 +32,9 @@ func (b *box) members() int {
 	return b.cfg.Inbox.Consumers
 }
 
-// newReader makes events of an inbox's messages.
-func (b *box) newReader() (*broker.Reader, error) {
-	m := b.cfg.Inbox.Message
-	return broker.NewReader(broker.ReaderConfig{
-		Envelope: broker.EnvelopeMode(m.Envelope), IDHeader: m.IDHeader, IDPath: m.IDPath, Strict: m.Strict,
-	})
-}
-
-func (b *box) subscription() broker.Subscription {
-	in := b.cfg.Inbox
-	return broker.Subscription{Group: in.Group, Topics: in.Topics, From: broker.Start(in.From), MaxPoll: in.Poll}
-}
-
 // consume lands messages until ctx ends, as a member of the group.
 func (b *box) consume(ctx context.Context, landed func(messages int)) error {
-	consumer, err := b.worker.newConsumer(b.cfg.Broker, b.subscription())
+	consumer, err := b.worker.newConsumer(b.cfg.Broker, b.cfg.Inbox.Subscription())
 	if err != nil {
 		return err
 	}

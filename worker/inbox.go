@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/broker"
 	"github.com/omnibox-go/omnibox/inbox"
 	"github.com/omnibox-go/omnibox/pipeline"
 	"github.com/omnibox-go/omnibox/worker/config"
@@ -49,29 +49,17 @@ func (b *box) prepareInbox() (err error) {
 	}
 	in := b.cfg.Inbox
 	b.applier, err = inbox.NewApplier(b.handlers, b.store, inbox.Config{ // build puts the store in, once it is open
-		Concurrency: in.Concurrency, Timeout: in.HandlerTimeout, Batch: b.cfg.Batch, Classes: classes(in.Handler), Log: b.log,
+		Concurrency: in.Concurrency, Timeout: in.HandlerTimeout, Batch: b.cfg.Batch, Classes: in.Handler.Classes(), Log: b.log,
 		Probe: b.worker.databases[b.cfg.Database].Ping,
 	})
 	if err != nil {
 		return err
 	}
-	if b.reader, err = b.newReader(); err != nil {
+	if b.reader, err = broker.NewReader(in.Message.Reader()); err != nil {
 		return fmt.Errorf("message: %w", err)
 	}
-	_, err = b.worker.newConsumer(b.cfg.Broker, b.subscription()) // dials nothing
+	_, err = b.worker.newConsumer(b.cfg.Broker, in.Subscription()) // dials nothing
 	return err
-}
-
-// classes are those of SQLSTATE codes that the configuration gives.
-func classes(h config.Handler) map[string]omnibox.Class {
-	all := map[string]omnibox.Class{}
-	for _, code := range h.Permanent {
-		all[code] = omnibox.ClassPermanent
-	}
-	for _, code := range h.Transient {
-		all[code] = omnibox.ClassTransient
-	}
-	return all
 }
 
 // checkStatement asks the database whether it could run the handler.

@@ -83,13 +83,8 @@ const (
 // NewConsumer makes a consumer. It fails on mistakes in the configuration only:
 // connections are made by Run.
 func NewConsumer(cfg Config, sub broker.Subscription, log *slog.Logger) (*Consumer, error) {
-	if err := sub.Validate(); err != nil {
+	if err := CheckSubscription(&sub); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
-	}
-	for _, t := range sub.Topics {
-		if err := checkTopic(t); err != nil {
-			return nil, fmt.Errorf("kafka: topics: %w", err)
-		}
 	}
 	conf, err := cfg.sarama()
 	if err != nil {
@@ -101,6 +96,21 @@ func NewConsumer(cfg Config, sub broker.Subscription, log *slog.Logger) (*Consum
 		conf: conf, addresses: cfg.Addresses, sub: sub, log: log, line: newLine(sub.MaxPoll),
 		turn: make(chan struct{}, 1), claims: make(map[broker.Partition]*claim),
 	}, conf.Validate()
+}
+
+// CheckSubscription reports every mistake in a subscription: those that it has for
+// any broker, or else names that no topic of Kafka can have.
+func CheckSubscription(sub *broker.Subscription) error {
+	if err := sub.Validate(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range sub.Topics {
+		if err := checkTopic(t); err != nil {
+			errs = append(errs, fmt.Errorf("topics: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // consuming sets what a consumer needs otherwise than a publisher.

@@ -132,9 +132,10 @@ func codeOf(err error) (sarama.KError, bool) { return errors.AsType[sarama.KErro
 // fault gives err a class.
 func fault(class omnibox.Class, err error) error { return &omnibox.Error{Class: class, Err: err} }
 
-// missing is the error of a topic that the cluster says does not exist.
-func missing(topic string) error {
+// missing is the error of a topic that the cluster says does not exist; named is
+// where its name may be wrong.
+func missing(topic, named string) error {
 	return fault(omnibox.ClassTransient, fmt.Errorf(
-		"topic %q does not exist: create it (kafka-topics --create --topic %s), or correct the topic of the event: %w",
-		topic, topic, sarama.ErrUnknownTopicOrPartition))
+		"topic %q does not exist: create it (kafka-topics --create --topic %s), or correct %s: %w",
+		topic, topic, named, sarama.ErrUnknownTopicOrPartition))
 }

@@ -212,7 +212,7 @@ func (p *Publisher) learn(t *topic, meta *sarama.TopicMetadata, now time.Time) b
 		}
 		t.postpone(meta.Err, now)
 		if now.Sub(t.missingSince) >= p.patience {
-			t.misdirect(missing(t.name))
+			t.misdirect(missing(t.name, "the topic of the event"))
 		}
 		return false
 	}

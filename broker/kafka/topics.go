@@ -48,7 +48,7 @@ func (p *Publisher) CheckTopics(ctx context.Context, names ...string) ([]TopicIn
 		for _, m := range meta.Topics {
 			info := TopicInfo{Name: m.Name, Partitions: len(m.Partitions), MaxMessageBytes: int(settings[m.Name][keyMaxMessageBytes]), Retention: retention(settings[m.Name][keyRetention])}
 			if m.Err == sarama.ErrUnknownTopicOrPartition {
-				info.Err = missing(m.Name)
+				info.Err = missing(m.Name, "its name")
 			} else if m.Err != sarama.ErrNoError {
 				_, class := judge(m.Err)
 				info.Err = fault(class, fmt.Errorf("topic %q: %w", m.Name, m.Err))

@@ -40,7 +40,7 @@ func (c *Consumer) existing(side sarama.Client) ([]string, error) {
 	for _, t := range resp.Topics {
 		switch {
 		case t.Err == sarama.ErrUnknownTopicOrPartition:
-			absent[t.Name] = fmt.Errorf("topic %q does not exist: create it (kafka-topics --create --topic %s), or correct topics", t.Name, t.Name)
+			absent[t.Name] = missing(t.Name, "the inbox's topics")
 		case t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable:
 			absent[t.Name] = fmt.Errorf("topic %q: %w", t.Name, t.Err)
 		default:

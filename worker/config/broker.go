@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/omnibox-go/omnibox/broker/kafka"
 )
@@ -38,6 +39,18 @@ func (v *validator) broker(path string, cfg kafka.Config) {
 		if e, ok := errors.AsType[*kafka.FieldError](err); ok {
 			v.problem(join(path, e.Field), "%s", e.Err)
 		}
+	}
+}
+
+// judged takes in what a part says that the worker asks too. Each line of err
+// begins with the name of a field, which is that of our key.
+func (v *validator) judged(path string, err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		field, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		v.problem(join(path, field), "%s", text)
 	}
 }
 

@@ -142,8 +142,8 @@ omnibox.yaml:16: outboxes.orders.slice: "30" is not a duration; give a number wi
 omnibox.yaml:17: outboxes.orders.filter.source: outbox rows have no source: filter by topics, types or aggregate_types
 omnibox.yaml:18: outboxes.orders.retry: base (2h0m0s) is above max (1h0m0s)
 omnibox.yaml:19: outboxes.Bad_Name: a name has 1 to 40 lower-case letters, digits and dashes
-omnibox.yaml:21: inboxes.billing.topics: is required: the topics to consume, such as [orders]
-omnibox.yaml:21: inboxes.billing.group: is required: the consumer group, such as billing
+omnibox.yaml:21: inboxes.billing.group: is required: a name that all members share, such as billing
+omnibox.yaml:21: inboxes.billing.topics: is required: name one or more, such as [orders]
 omnibox.yaml:22: log: is a section with keys, not a single value
 OMNIBOX_KAFKA_BROKER: no such key; did you mean OMNIBOX_KAFKA_BROKERS?
 OMNIBOX_OUTBOXES_ORDERS_BATHC: no such key; did you mean OMNIBOX_OUTBOXES_ORDERS_BATCH?

@@ -1,9 +1,14 @@
 package config
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/omnibox-go/omnibox"
+	"github.com/omnibox-go/omnibox/broker"
+	"github.com/omnibox-go/omnibox/broker/kafka"
+	"github.com/omnibox-go/omnibox/inbox"
 )
 
 // Values of Inbox.Ack.
@@ -86,22 +91,59 @@ type Handler struct {
 
 // inbox finds what is wrong between the keys of an inbox.
 func (v *validator) inbox(path string, i Inbox) {
-	if len(i.Topics) == 0 {
-		v.problem(path+".topics", "is required: the topics to consume, such as [orders]")
-	}
-	if i.Group == "" {
-		v.problem(path+".group", "is required: the consumer group, such as billing")
-	}
-	if len([]rune(i.Group)) > omnibox.MaxGroup {
-		v.problem(path+".group", "has more than %d characters", omnibox.MaxGroup)
-	}
+	v.judged(path, kafka.CheckSubscription(new(i.Subscription())))
+	v.judged(path+".message", new(i.Message.Reader()).Validate())
+	v.handler(path+".handler", i.Handler)
 	if i.CommitOnFailed && i.Ack != AckOnSuccess && i.Ack != AckExactlyOnce {
 		v.problem(path+".commit_on_failed", "has a meaning only with ack: on-success or exactly-once-inbox; with %s the offset is committed anyway", i.Ack)
-	}
-	if i.Handler.SQL == "" && len(i.Handler.Permanent)+len(i.Handler.Transient) > 0 {
-		v.problem(path+".handler", "lists SQLSTATE codes, but has no sql")
 	}
 	if i.Message.IDHeader != "" && i.Message.IDPath != "" {
 		v.problem(path+".message", "id_header and id_path exclude each other")
 	}
+}
+
+func (v *validator) handler(path string, h Handler) {
+	switch {
+	case h.SQL == "" && len(h.Permanent)+len(h.Transient) > 0:
+		v.problem(path, "lists SQLSTATE codes, but has no sql")
+	case h.SQL != "" && !strings.Contains(h.SQL, "$1"):
+		v.problem(path+".sql", "has no $1, which is the message: write it as in select billing.apply($1)")
+	}
+	for _, code := range h.Permanent {
+		if slices.Contains(h.Transient, code) {
+			v.problem(path, "SQLSTATE %s is among permanent and transient: leave one of them out", code)
+		}
+	}
+	for _, list := range []struct {
+		key   string
+		codes []string
+	}{{"permanent", h.Permanent}, {"transient", h.Transient}} {
+		for _, code := range list.codes {
+			if err := inbox.CheckSQLState(code); err != nil {
+				v.problem(path+"."+list.key, "%s", err)
+			}
+		}
+	}
+}
+
+// Subscription is what a consumer of the inbox asks for.
+func (i Inbox) Subscription() broker.Subscription {
+	return broker.Subscription{Group: i.Group, Topics: i.Topics, From: broker.Start(i.From), MaxPoll: i.Poll}
+}
+
+// Reader is how events are made of messages.
+func (m Message) Reader() broker.ReaderConfig {
+	return broker.ReaderConfig{Envelope: broker.EnvelopeMode(m.Envelope), IDHeader: m.IDHeader, IDPath: m.IDPath, Strict: m.Strict}
+}
+
+// Classes of SQLSTATE codes.
+func (h Handler) Classes() map[string]omnibox.Class {
+	all := make(map[string]omnibox.Class, len(h.Permanent)+len(h.Transient))
+	for _, code := range h.Permanent {
+		all[code] = omnibox.ClassPermanent
+	}
+	for _, code := range h.Transient {
+		all[code] = omnibox.ClassTransient
+	}
+	return all
 }

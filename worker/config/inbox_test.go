@@ -58,6 +58,27 @@ func TestWhatIsWrongWithInboxes(t *testing.T) {
 		"two ids": {
 			"inboxes: {a: {topics: [t], group: g, message: {id_header: x, id_path: y}}}", "id_header and id_path exclude each other",
 		},
+		"a code that is none": {
+			"inboxes: {a: {topics: [t], group: g, handler: {sql: f($1), permanent: [\"2\"]}}}", `inboxes.a.handler.permanent: "2" is no SQLSTATE`,
+		},
+		"a code in small letters": {
+			"inboxes: {a: {topics: [t], group: g, handler: {sql: f($1), transient: [zz]}}}", `inboxes.a.handler.transient: "zz" is no SQLSTATE`,
+		},
+		"a code twice": {
+			"inboxes: {a: {topics: [t], group: g, handler: {sql: f($1), permanent: [\"23\"], transient: [\"23\"]}}}", "SQLSTATE 23 is among permanent and transient",
+		},
+		"SQL without the message": {
+			"inboxes: {a: {topics: [t], group: g, handler: {sql: select f()}}}", "inboxes.a.handler.sql: has no $1, which is the message",
+		},
+		"a path with a gap": {
+			"inboxes: {a: {topics: [t], group: g, message: {id_path: a..b}}}", `inboxes.a.message.id_path: "a..b" has an empty name`,
+		},
+		"a topic twice": {
+			"inboxes: {a: {topics: [t, t], group: g}}", `inboxes.a.topics: "t" is there twice`,
+		},
+		"a topic that none can be": {
+			"inboxes: {a: {topics: [new orders], group: g}}", `inboxes.a.topics: invalid topic name "new orders": only letters`,
+		},
 		"a filter":  {"inboxes: {a: {topics: [t], group: g, filter: {}}}", "an inbox takes all messages of its topics"},
 		"one topic": {"inboxes: {a: {topic: t, group: g}}", "it is a list: topics: [orders]"},
 	} {
