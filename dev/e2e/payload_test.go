@@ -46,7 +46,7 @@ func payloadsStay(t *testing.T, lane string) {
 	namespace := devtest.Namespace(t)
 	b.change = func(cfg *config.Config) { cfg.Temporal.Namespace = namespace }
 	b.inLane(lane)
-	kafkaTopic := newTopic(t, 1)
+	kafkaTopic := newTopic(t)
 	secret := "secret-" + rand.Text()
 	publisher, err := kafka.Dial(kafka.Config{Addresses: devtest.Brokers(t)}, discard)
 	require.NoError(t, err)

@@ -21,8 +21,8 @@ import (
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
-// envChild makes the test binary a worker with the configuration in that file; its
-// handler dies of poison.
+// envChild makes the test binary a worker with the configuration in that file, which
+// dies of poison, or at the point of envCrash.
 const envChild = "OMNIBOX_E2E_CHILD"
 
 func runChild(file string) int {
@@ -33,13 +33,13 @@ func runChild(file string) int {
 	if err == nil {
 		var cfg *config.Config
 		if cfg, err = config.Parse(file, data, nil); err == nil {
-			err = worker.Run(ctx, cfg, worker.Log(slog.New(slog.NewTextHandler(os.Stderr, nil))),
-				worker.Step(pipelineName, &step{run: func(_ context.Context, e *omnibox.Event, _ int) error {
-					if e.Key == "poison" {
-						os.Exit(86)
-					}
-					return nil
-				}}))
+			opts := []worker.Option{worker.Log(slog.New(slog.NewTextHandler(os.Stderr, nil)))}
+			if at := os.Getenv(envCrash); at != "" {
+				opts = append(opts, crashing(cfg, point(at))...)
+			} else {
+				opts = append(opts, worker.Step(pipelineName, &step{run: dieOfPoison}))
+			}
+			err = worker.Run(ctx, cfg, opts...)
 		}
 	}
 	if err != nil {
@@ -49,6 +49,13 @@ func runChild(file string) int {
 	return 0
 }
 
+func dieOfPoison(_ context.Context, e *omnibox.Event, _ int) error {
+	if e.Key == "poison" {
+		os.Exit(86)
+	}
+	return nil
+}
+
 // An event that kills its worker again and again ends up dead, and those that were
 // in hand with it are delivered as if nothing had been.
 //
@@ -56,7 +63,7 @@ func runChild(file string) int {
 func TestAnEventThatKillsItsWorkerEndsUpDeadAndOthersDoNotSuffer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	kafkaTopic := newTopic(t, 1)
+	kafkaTopic := newTopic(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "omnibox.yaml")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `

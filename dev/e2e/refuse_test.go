@@ -197,7 +197,7 @@ func TestAnEventWaitsForItsTopic(t *testing.T) {
 	publisher, err := kafka.Dial(kafka.Config{Addresses: devtest.Brokers(t)}, discard)
 	require.NoError(t, err)
 	w := b.start(worker.Publisher("kafka", publisher))
-	there, missing := newTopic(t, 1), b.prefix
+	there, missing := newTopic(t), b.prefix
 	lost, good := event("k", 1), event("k", 2)
 	lost.Topic, lost.MaxAttempts, good.Topic = missing, 1000, there
 	b.enqueue(lost, good)
@@ -208,7 +208,7 @@ func TestAnEventWaitsForItsTopic(t *testing.T) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(devtest.Brokers(t)...))
 	require.NoError(t, err)
 	defer client.Close()
-	createTopic(t, client, missing, 1)
+	createTopic(t, client, missing)
 	require.Equal(t, []string{"k/1"}, readTopic(t, missing, 1))
 	b.awaitSettled()
 	w.stop()

@@ -14,22 +14,22 @@ import (
 	"github.com/omnibox-go/omnibox/dev/devtest"
 )
 
-// newTopic creates a topic of the shared Kafka, real or not.
-func newTopic(t *testing.T, partitions int32) string {
+// newTopic creates a topic of one partition in the shared Kafka, real or not.
+func newTopic(t *testing.T) string {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(devtest.Brokers(t)...))
 	require.NoError(t, err)
 	defer client.Close()
 	name := "e2e-" + strings.ToLower(rand.Text()[:12])
-	createTopic(t, client, name, partitions)
+	createTopic(t, client, name)
 	return name
 }
 
-func createTopic(t *testing.T, client *kgo.Client, name string, partitions int32) {
+func createTopic(t *testing.T, client *kgo.Client, name string) {
 	t.Helper()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	one := kmsg.NewCreateTopicsRequestTopic()
-	one.Topic, one.NumPartitions, one.ReplicationFactor = name, partitions, 1
+	one.Topic, one.NumPartitions, one.ReplicationFactor = name, 1, 1
 	req.Topics = append(req.Topics, one)
 	resp, err := req.RequestWith(t.Context(), client)
 	require.NoError(t, err)
