@@ -229,6 +229,23 @@ func TestADatabaseThatIsDown(t *testing.T) {
 	}
 }
 
+// Where events wait it is asked whether the broker is there.
+func TestStatusNamesABrokerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.config = writeConfig(t, fmt.Sprintf(
+		"databases: { main: { url: %q } }\nbrokers: { kafka: { addresses: [\"127.0.0.1:1\"] } }\noutboxes: { orders: {} }\n", c.db.Config().ConnString()))
+	require.NotContains(t, c.run(t, "status").out, "does not answer")
+	c.dead(t)
+	c.exec(t, "update outbox_events set status = 'pending', created_at = now() - interval '1 minute', scheduled_at = now() - interval '1 minute'")
+	r := c.run(t, "status")
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.out, "The broker of orders, kafka, does not answer here: ")
+	var views []statusView
+	require.NoError(t, json.Unmarshal([]byte(c.run(t, "status -o json").out), &views))
+	require.NotEmpty(t, views[0].Broker)
+}
+
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	c := newCLI(t)

@@ -183,7 +183,7 @@ func (a *app) printShow(v viewer, got store.ShowDeadResult) error {
 		return a.json(map[string]any{"dead_letters": letters, "row": r})
 	}
 	for _, l := range letters {
-		a.printLetter(v.temporal, l)
+		a.printLetter(v.temporal, l, r != nil && r.RawHeaders != nil)
 	}
 	if r == nil {
 		a.printf("The row is gone from the table: it cannot be replayed.\n")
@@ -193,7 +193,7 @@ func (a *app) printShow(v viewer, got store.ShowDeadResult) error {
 	return nil
 }
 
-func (a *app) printLetter(t temporal, l letterView) {
+func (a *app) printLetter(t temporal, l letterView, unreadable bool) {
 	a.printf("Dead letter %d of pipeline %s: %s\n", l.ID, l.Pipeline, l.State)
 	a.fields(
 		"event", l.EventID, "topic", l.Topic, "key", l.Key, "type", l.Type,
@@ -209,6 +209,8 @@ func (a *app) printLetter(t temporal, l letterView) {
 			"workflow", l.Workflow.show(), "parked", "until "+stamp(*l.ParkedUntil)+", its workflow waits for a person",
 			"to replay", t.signal(*l.Workflow, workflows.SignalReplay), "to discard", t.signal(*l.Workflow, workflows.SignalDiscard),
 		)
+	case l.State == string(store.DeadOpen) && unreadable:
+		a.fields("parked", fmt.Sprintf("no; it could not be read: omnibox dead discard %d puts it away, and omnibox dead replay %d gives it to the handler as it came", l.ID, l.ID))
 	case l.State == string(store.DeadOpen):
 		a.fields("parked", fmt.Sprintf("no; omnibox dead replay %d puts it back", l.ID))
 	}
@@ -236,6 +238,8 @@ func (a *app) printRow(t temporal, r *rowView) {
 		a.printf("\n%s\n", *r.Payload)
 	case r.Body != nil:
 		a.printf("\n%s, %d bytes:\n%x\n", r.ContentType, r.PayloadBytes, r.Body)
+	case r.PayloadBytes == 0:
+		a.fields("payload", "none: it came without a value")
 	default:
 		a.fields("payload", count(r.PayloadBytes, "byte", "bytes")+"; --payload shows it")
 	}

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/omnibox-go/omnibox/inbox"
 	"github.com/omnibox-go/omnibox/store"
 	"github.com/omnibox-go/omnibox/store/migrate"
 	"github.com/omnibox-go/omnibox/worker"
@@ -109,8 +111,20 @@ func checkPipeline(ctx context.Context, cfg *config.Config, name string) (checks
 	if err != nil {
 		checks = append(checks, failed("database", err, ""))
 	}
+	if b.Inbox != nil && b.Inbox.Handler.SQL != "" {
+		checks = append(checks, checkHandler(ctx, db, b))
+	}
 	forgets, _ = s.RemembersByKeys(ctx) // the checks of the database say why not
 	return checks, topicsOf(ctx, s, b), forgets
+}
+
+// checkHandler looks whether the database can run the handler, as the worker does.
+func checkHandler(ctx context.Context, db *pgxpool.Pool, b config.Box) store.Check {
+	const name = "handler"
+	if err := inbox.SQL(b.Inbox.Handler.SQL).Check(ctx, db); err != nil {
+		return failed(name, err, fmt.Sprintf("create the function, grant it to the user of the url, or correct %s.handler.sql", b.Path()))
+	}
+	return store.Check{Name: name, State: store.HealthOK, Found: "the database can run it"}
 }
 
 func checkSchema(err error) store.Check {

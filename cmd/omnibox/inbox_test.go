@@ -115,3 +115,37 @@ func TestDeadMessagesAreReplayed(t *testing.T) {
 	require.Zero(t, r.code, r.err)
 	require.Equal(t, "pending", c.text(t, "select status from inbox_events where message_id = 'orders:0:3'"))
 }
+
+// What could not be read is shown with what a replay does, and a tombstone without
+// what stands for its value in the table.
+func TestADeadMessageThatCannotBeReadIsShown(t *testing.T) {
+	t.Parallel()
+	c, s := newInboxCLI(t)
+	_, err := s.Land(t.Context(), []*omnibox.Event{{
+		Topic: "orders", Key: "k", Type: "orders", ContentType: "application/octet-stream",
+		Origin: &omnibox.Origin{MessageID: "orders:0:4", Source: "orders", Offset: 4, Unreadable: "value is null", RawHeaders: []byte("[]")},
+	}})
+	require.NoError(t, err)
+	id := c.text(t, "select id::text from inbox_events where message_id = 'orders:0:4'")
+	for _, flag := range []string{"", " --payload"} {
+		r := c.run(t, "dead show "+id+flag)
+		require.Zero(t, r.code, r.err)
+		require.Contains(t, r.out, "it could not be read: omnibox dead discard")
+		require.Contains(t, r.out, "none: it came without a value")
+		require.NotContains(t, r.out, "octet-stream")
+	}
+}
+
+func TestDoctorLooksAtTheHandler(t *testing.T) {
+	t.Parallel()
+	c, _ := newInboxCLI(t)
+	url := c.db.Config().ConnString()
+	c.config = writeConfig(t, fmt.Sprintf(
+		"databases: { main: { url: %q } }\nbrokers: { kafka: { addresses: [\"127.0.0.1:1\"] } }\n"+
+			"inboxes: { billing: { topics: [orders], group: billing, handler: { sql: \"select apply($1)\" } } }\n", url))
+	r := c.run(t, "doctor")
+	require.Regexp(t, `(?m)^fail +pipeline billing +handler +.*function apply\(.*\) does not exist`, r.out)
+	require.Contains(t, r.out, "correct inboxes.billing.handler.sql")
+	c.exec(t, "create function apply(m jsonb) returns void language sql as ''")
+	require.Regexp(t, `(?m)^ok +pipeline billing +handler `, c.run(t, "doctor").out)
+}

@@ -44,7 +44,8 @@ func newPause(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pause [pipeline]", Short: "Stop a pipeline, or one of its keys", Args: atMost(1, "the pipeline"),
 		Long: `Workers finish what they have fetched and fetch nothing more, until resume. Rows
-wait; nothing is lost. A second pause changes nothing: the exit code is 3.`,
+wait; nothing is lost. Consumers of an inbox go on, up to max_pending. A second
+pause changes nothing: the exit code is 3.`,
 		Example: `  omnibox pause orders --reason "broker moves"
   omnibox pause orders --topic orders --key 4711`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -15,6 +15,9 @@ func newStatus(a *app) *cobra.Command {
 		Long: `Shows how all pipelines stand, or those named. Numbers are counted up to 10,000;
 beyond that they read >10000. It is cheap whatever the size of the table.
 
+Where events of an outbox have waited for longer than 15s it also asks the broker,
+from here, whether it answers.
+
 Of failed events that have a workflow it shows some, with links to Temporal's UI
 (temporal.ui).`,
 		Example: `  omnibox status
@@ -29,6 +32,7 @@ Of failed events that have a workflow it shows some, with links to Temporal's UI
 						return err
 					}
 					if b.cfg.Inbox == nil {
+						all[i].broker = brokerTrouble(cmd.Context(), cfg, all[i])
 						continue
 					}
 					if all[i].consumers, err = b.Consumers(cmd.Context()); err != nil {
@@ -51,6 +55,7 @@ type standing struct {
 	store.Status
 	cfg       config.Box
 	consumers []store.ConsumerPartition // of an inbox
+	broker    error                     // of an outbox
 }
 
 func (a *app) printStatus(all []standing, t temporal) {
@@ -72,6 +77,9 @@ func (a *app) printDetails(one standing, t temporal) {
 	s := one.Status
 	if s.Paused != nil {
 		a.printf("\n%s is paused %s.\n", s.Pipeline, since(*s.Paused))
+	}
+	if one.broker != nil {
+		a.printf("\nThe broker of %s, %s, does not answer here: %s\n", s.Pipeline, one.cfg.Broker, one.broker)
 	}
 	a.printConsumers(one)
 	a.printWorkflows(one, t)

@@ -17,6 +17,7 @@ type statusView struct {
 	HeldKeys   map[string]countView `json:"held_keys"`
 	Oldest     []holdView           `json:"oldest_holds"`
 	Dead       map[string]countView `json:"dead_letters"`
+	Broker     string               `json:"broker_error,omitempty"` // why it does not answer here
 	Consumers  []consumerView       `json:"consumers,omitempty"`
 	Workflows  workflowsView        `json:"workflows"`
 	Slots      []slotView           `json:"slots"`
@@ -57,7 +58,7 @@ func statusViews(all []standing, t temporal) []statusView {
 	for i, one := range all {
 		s := one.Status
 		v := statusView{
-			Pipeline: s.Pipeline, Table: s.Table, Now: s.Now, Lane: one.cfg.Lane, LagSeconds: s.Lag.Seconds(), Workflows: one.workflows(t),
+			Pipeline: s.Pipeline, Table: s.Table, Now: s.Now, Lane: one.cfg.Lane, LagSeconds: s.Lag.Seconds(), Workflows: one.workflows(t), Broker: errorText(one.broker),
 			Backlog: countView(s.Backlog), Scheduled: countView(s.Scheduled), Leased: countView(s.Leased), Held: countView(s.Held),
 			HeldKeys: map[string]countView{}, Oldest: []holdView{}, Dead: map[string]countView{},
 		}
@@ -84,4 +85,12 @@ func statusViews(all []standing, t temporal) []statusView {
 		views[i] = v
 	}
 	return views
+}
+
+// errorText is empty if there is no error.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

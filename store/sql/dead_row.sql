@@ -10,8 +10,8 @@ select id, created_at, topic, partition_key, event_type, coalesce(aggregate_type
 	coalesce(correlation_id, '') as correlation_id, coalesce(causation_id, '') as causation_id,
 	coalesce(idempotency_key, '') as idempotency_key, coalesce(schema_version, '') as schema_version,
 	nullif(headers, 'null') as headers, coalesce(content_type, '') as content_type,
-	coalesce(octet_length(body), octet_length(payload::text)) as payload_bytes,
-	case when @payload then payload::text end as payload,
+	coalesce(octet_length(body), case when content_type is null then octet_length(payload::text) end, 0) as payload_bytes,
+	case when @payload and content_type is null then payload::text end as payload,
 	case when @payload then body end as body{{shown}}
 from {{table}}
 where id = @event
