@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"slices"
-	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -29,10 +28,7 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	case temporal.IsCanceledError(err):
 		return took, err
 	case err != nil:
-		if err := e.upsert(ctx, StatusRetrying, ""); err != nil {
-			return took, err
-		}
-		return e.carefully(ctx)
+		return e.slowly(ctx, e.carefully)
 	case took.Verdict == omnibox.Dead:
 		return e.bury(ctx, took)
 	}
@@ -42,10 +38,16 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 	if err == nil || temporal.IsCanceledError(err) {
 		return done, err
 	}
+	return e.slowly(ctx, func(ctx workflow.Context) (Took, error) { return e.commit(ctx, took) }) // what was sent is not sent again
+}
+
+// slowly goes on with an event that its first attempt could not be brought through,
+// and that people can find from now on.
+func (e *event) slowly(ctx workflow.Context, on func(workflow.Context) (Took, error)) (Took, error) {
 	if err := e.upsert(ctx, StatusRetrying, ""); err != nil {
-		return took, err
+		return Took{}, err
 	}
-	return e.commit(ctx, took) // what was sent is not sent again
+	return on(ctx)
 }
 
 // stepsToLastLong takes the event through the steps up to the last long one, the
@@ -125,32 +127,4 @@ func (e *event) bury(ctx workflow.Context, took Took) (Took, error) {
 // step runs one step as an activity under the step's own name.
 func (e *event) step(ctx workflow.Context, n int) (Took, error) {
 	return e.until(ctx, "", e.Plan.Steps[n].Name, e.handling(), e.EventIn)
-}
-
-// until runs a part as an activity until it has come to something. A person who
-// does not want to wait for the next attempt ends the backoff; an attempt under
-// way goes on and is waited for.
-func (e *event) until(ctx workflow.Context, summary, name string, timeout time.Duration, in any) (Took, error) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: timeout,
-		HeartbeatTimeout:    min(heartbeatTimeout, e.lease()),
-		WaitForCancellation: true,
-		RetryPolicy:         forever,
-		Summary:             summary,
-	})
-	for {
-		tryCtx, cancel := workflow.WithCancel(ctx)
-		try := workflow.ExecuteActivity(tryCtx, name, in)
-		hurried := e.person.retryNowBefore(ctx, try)
-		if hurried {
-			cancel()
-		}
-		var took Took
-		err := try.Get(ctx, &took)
-		cancel()
-		if hurried && err != nil && ctx.Err() == nil { // its backoff was cut short, or its failure is in the row
-			continue
-		}
-		return took, err
-	}
 }

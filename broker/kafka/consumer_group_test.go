@@ -58,8 +58,16 @@ func (w *worker) all() []broker.Message {
 // consume starts a consumer; handle may be nil.
 func consume(t *testing.T, sub broker.Subscription, handle func(ctx context.Context, w *worker, poll []broker.Message) error, brokers ...string) *worker {
 	t.Helper()
+	return consumeBy(t, kafka.Config{Addresses: brokers}, sub, handle)
+}
+
+// consumeBy is consume with a configuration.
+func consumeBy(t *testing.T, cfg kafka.Config, sub broker.Subscription, handle func(ctx context.Context, w *worker, poll []broker.Message) error) *worker {
+	t.Helper()
 	w := &worker{log: &logged{}}
-	w.Consumer = newConsumer(t, sub, slog.New(slog.NewTextHandler(w.log, nil)), brokers...)
+	var err error
+	w.Consumer, err = kafka.NewConsumer(cfg, sub, slog.New(slog.NewTextHandler(w.log, nil)))
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -75,3 +75,37 @@ func (r *rig) consumerOfAFrozenBroker(t *testing.T) {
 	again := consume(t, broker.Subscription{Group: topic, Topics: []string{topic}}, commitEach, r.addr)
 	until(t, func() bool { return len(offsets(again.all())) == 30 }, again)
 }
+
+func (r *rig) consumerWithSASL(t *testing.T) {
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
+		sasl := func(password string) kafka.Config {
+			return kafka.Config{Addresses: []string{r.Listener("SASL")}, SASL: &kafka.SASL{Mechanism: mechanism, User: "alice", Password: password}}
+		}
+		r.consumes(t, sasl("secret"), sasl("wrong"), "SASL")
+	}
+}
+
+func (r *rig) consumerWithTLS(t *testing.T, certificate string) {
+	by := func(tls *kafka.TLS) kafka.Config { return kafka.Config{Addresses: []string{r.Listener("TLS")}, TLS: tls} }
+	r.consumes(t, by(&kafka.TLS{CAFile: certificate}), by(&kafka.TLS{}), "certificate")
+}
+
+// consumes tells whether a consumer that the broker does not let in says so, and
+// one that it does gets messages and commits them.
+func (r *rig) consumes(t *testing.T, good, bad kafka.Config, says string) {
+	t.Helper()
+	topic := createTopic(t, 1, nil, r.addr)
+	requireSent(t, dial(t, kafka.Config{}, r.addr).Publish(t.Context(), series(topic, 5, 2)))
+	sub := broker.Subscription{Group: topic, Topics: []string{topic}}
+	refused := consumeBy(t, bad, sub, nil)
+	until(t, func() bool { return refused.Status().Err != nil }, refused)
+	require.ErrorContains(t, refused.Status().Err, says)
+	require.Empty(t, refused.all())
+	refused.stop()
+
+	w := consumeBy(t, good, sub, commitEach)
+	until(t, func() bool {
+		assigned := w.Status().Assigned
+		return len(w.all()) == 5 && len(assigned) == 1 && assigned[0].Committed == 5
+	}, w)
+}

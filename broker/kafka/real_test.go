@@ -50,6 +50,8 @@ func TestRealKafka(t *testing.T) { //nolint:tparallel // its tests break the bro
 	t.Run("ConsumersOfAKilledBroker", r.consumersOfAKilledBroker)
 	t.Run("SASL", r.sasl)
 	t.Run("TLS", func(t *testing.T) { r.tls(t, certificate) })
+	t.Run("ConsumerWithSASL", r.consumerWithSASL)
+	t.Run("ConsumerWithTLS", func(t *testing.T) { r.consumerWithTLS(t, certificate) })
 	t.Run("CutAtRandom", r.cutAtRandom)
 	t.Run("Frozen", r.frozen)
 	t.Run("KilledUnderLoad", r.killedUnderLoad)

@@ -21,11 +21,13 @@ import (
 // eventScript plays the activities of one event workflow. Each activity answers
 // with what its list says, one after the other, and then with success.
 type eventScript struct {
-	name  string
-	steps []activities.Step
-	found pipeline.Took // by the batch lane
-	park  time.Duration
-	says  map[string][]answer // by the name of the activity
+	name       string
+	steps      []activities.Step
+	found      pipeline.Took // by the batch lane
+	park       time.Duration
+	inbox      bool
+	attributes bool                // the namespace has them
+	says       map[string][]answer // by the name of the activity
 
 	client client.Client
 	id     string
@@ -70,6 +72,10 @@ func eventScripts() []*eventScript {
 		{name: "replayed", park: time.Hour, says: with(says("Publish", answer{took: dead}), "DeadLetter", answer{took: parked, do: signalEvent(workflows.SignalReplay), late: true})},
 		{name: "discarded", found: parked, park: time.Hour, says: says("", answer{do: signalEvent(workflows.SignalDiscard), late: true})},
 		{name: "forgotten", found: parked, park: 300 * time.Millisecond},
+		{name: "applied", inbox: true},
+		{name: "apply-retried", inbox: true, attributes: true, says: says("Apply", answer{took: retried}, answer{err: again})},
+		{name: "apply-dead", inbox: true, attributes: true, park: time.Hour, says: with(says("Apply", answer{took: dead}), "DeadLetter", answer{took: parked, do: signalEvent(workflows.SignalReplay), late: true})},
+		{name: "commit-down", attributes: true, says: says("Commit", answer{err: errDown}, answer{err: errDown}, answer{err: errDown})},
 		{name: "database-down", steps: steps[:1], says: says("Publish", answer{err: errDown}, answer{err: errDown}, answer{err: errDown}, answer{took: gone})},
 	}
 }
@@ -117,12 +123,12 @@ func plays[In any](s *eventScript, name string, otherwise func(In) pipeline.Took
 
 // register makes the activities of the script known to a worker.
 func (s *eventScript) register(w worker.Worker) {
+	through := func(activities.PublishIn) pipeline.Took { return pipeline.Took{Verdict: omnibox.Completed, Begun: 1} }
 	took := func(in activities.FinishIn) pipeline.Took { return in.Took }
 	for name, play := range map[string]any{
-		"Steps": plays(s, "Steps", func(activities.StepsIn) pipeline.Took { return pipeline.Took{} }),
-		"Publish": plays(s, "Publish", func(activities.PublishIn) pipeline.Took {
-			return pipeline.Took{Verdict: omnibox.Completed, Begun: 1}
-		}),
+		"Steps":      plays(s, "Steps", func(activities.StepsIn) pipeline.Took { return pipeline.Took{} }),
+		"Publish":    plays(s, "Publish", through),
+		"Apply":      plays(s, "Apply", through),
 		"Commit":     plays(s, "Commit", took),
 		"DeadLetter": plays(s, "DeadLetter", took),
 	} {
@@ -144,7 +150,9 @@ func (s *eventScript) register(w worker.Worker) {
 func (s *eventScript) input() workflows.EventInput {
 	return workflows.EventInput{
 		EventIn: activities.EventIn{Turn: recordedTurn()}, Pipeline: "recorded", Found: s.found,
-		Plan: activities.Plan{Steps: s.steps, Lease: 5000, ParkFor: activities.Milliseconds(s.park.Milliseconds())},
+		Plan: activities.Plan{
+			Steps: s.steps, Lease: 5000, ParkFor: activities.Milliseconds(s.park.Milliseconds()), Inbox: s.inbox, Attributes: s.attributes,
+		},
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/dev/servers"
+	omniworker "github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/workflows"
 )
 
@@ -61,6 +62,9 @@ func run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer c.Close()
+	if err := omniworker.AddAttributes(ctx, c, client.DefaultNamespace, workflows.Attributes()); err != nil {
+		return err
+	}
 	for _, s := range scripts() {
 		if err := record(ctx, c, dir, "poller-"+s.name, s.play); err != nil {
 			return err
