@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,10 +54,7 @@ func payloadsStay(t *testing.T, lane string) {
 	leaky := &step{run: func(_ context.Context, e *omnibox.Event, n int) error { return leak(e, n) }}
 	w := b.start(withStep(leaky), worker.Publisher("kafka", publisher)).awaitReady()
 
-	watching, stop := context.WithCancel(t.Context())
-	seen := make(chan []byte)
-	c := b.temporal()
-	go func() { seen <- describeAll(watching, c, b, namespace) }()
+	watched := b.watch(namespace, b.poller(0), b.poller(1))
 	events := []omnibox.Event{}
 	for n := 1; n <= leaks; n++ {
 		e := event(fmt.Sprintf("leak%d", n), n)
@@ -73,29 +71,43 @@ func payloadsStay(t *testing.T, lane string) {
 	require.Equal(t, []string{"large/100"}, readTopic(t, kafkaTopic, 1))
 	b.awaitSettled()
 	require.Equal(t, leaks, ask[int](b, "select count(*) from omnibox.dead_letters"))
-	stop()
-	described := <-seen
+	described := watched()
 	w.stop()
+	b.requireNowhere(secret, "outbox_events", map[string][]byte{
+		"log": []byte(w.logs.String()), "descriptions": described, "the namespace": histories(t, b.temporal(), namespace),
+	})
+}
 
-	places := map[string][]byte{
-		"log":            []byte(w.logs.String()),
-		"last_error":     []byte(ask[string](b, "select coalesce(string_agg(last_error, e'\n'), '') from outbox_events")),
-		"dead letters":   []byte(ask[string](b, "select string_agg(d::text, e'\n') from omnibox.dead_letters d")),
-		"descriptions":   described,
-		"the namespace":  histories(t, c, namespace),
-		"holds and rest": []byte(ask[string](b, "select coalesce(string_agg(h::text, e'\n'), '') from omnibox.holds h")),
+// watch looks at what Temporal shows until it is asked what that was.
+func (b *bed) watch(namespace string, pollers ...string) (stop func() []byte) {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	seen := make(chan []byte)
+	c := b.temporal()
+	go func() { seen <- describeAll(ctx, c, namespace, pollers) }()
+	return func() []byte {
+		cancel()
+		return <-seen
 	}
+}
+
+// requireNowhere looks for a secret in the places given and in those of the
+// database, but for the payloads of the table.
+func (b *bed) requireNowhere(secret, table string, places map[string][]byte) {
+	b.t.Helper()
+	places["last_error"] = []byte(ask[string](b, "select coalesce(string_agg(last_error, e'\n'), '') from "+table))
+	places["dead letters"] = []byte(ask[string](b, "select string_agg(d::text, e'\n') from omnibox.dead_letters d"))
 	for place, text := range places {
-		t.Logf("%s: %d bytes", place, len(text))
+		b.t.Logf("%s: %d bytes", place, len(text))
+		require.NotEmpty(b.t, text, place)
 		for _, form := range formsOf(secret) {
 			found := bytes.Contains(text, []byte(form)) // the text itself is too long to be shown
-			require.False(t, found, "%s: has the payload as %s", place, form)
+			require.False(b.t, found, "%s: has the payload as %s", place, form)
 		}
 	}
-	require.NotEmpty(t, places["log"])
-	require.NotEmpty(t, places["last_error"])
-	require.Contains(t, string(places["the namespace"]), b.prefix)
-	require.Contains(t, string(places["descriptions"]), b.prefix)
+	require.Contains(b.t, string(places["the namespace"]), b.prefix)
+	require.Contains(b.t, string(places["descriptions"]), b.prefix)
+	holds := []byte(ask[string](b, "select coalesce(string_agg(h::text, e'\n'), '') from omnibox.holds h"))
+	require.NotContains(b.t, string(holds), secret)
 }
 
 // leaks is how many ways there are to put a payload into an error.
@@ -140,10 +152,10 @@ func formsOf(secret string) []string {
 
 // describeAll asks again and again what Temporal shows of the workflows that run:
 // pending activities, their failures and heartbeats, memo, attributes and details.
-func describeAll(ctx context.Context, c client.Client, b *bed, namespace string) []byte {
+func describeAll(ctx context.Context, c client.Client, namespace string, pollers []string) []byte {
 	var all bytes.Buffer
 	for ctx.Err() == nil {
-		ids := []string{b.poller(0), b.poller(1)}
+		ids := slices.Clone(pollers)
 		if open, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			Namespace: namespace, Query: `ExecutionStatus = "Running" and WorkflowType = "omnibox.Event"`,
 		}); err == nil {
