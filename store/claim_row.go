@@ -49,14 +49,14 @@ func (s *Store) claimRows(ctx context.Context, slots []int) (omnibox.Claim, erro
 	if err := c.refusePaused(ctx); err != nil {
 		return nil, s.wrap("claim rows", err)
 	}
-	s.hands.Store(c, nil)
+	s.rowClaims.Store(c, nil)
 	return c, nil
 }
 
 // forget takes settled events out of the hands of this process's claims, sooner
 // than their next Extend would.
 func (s *Store) forget(outcomes []omnibox.Outcome) {
-	for c := range s.hands.Range {
+	for c := range s.rowClaims.Range {
 		c.(*rowClaim).forget(outcomes)
 	}
 }
@@ -256,7 +256,7 @@ func (c *rowClaim) Mark(ctx context.Context, events []*omnibox.Event) error {
 // Release gives up the leases of rows that were not settled, even when ctx has
 // ended.
 func (c *rowClaim) Release(ctx context.Context) error {
-	c.hands.Delete(c)
+	c.rowClaims.Delete(c)
 	ctx, cancel := releaseContext(ctx)
 	defer cancel()
 	if err := c.query(ctx, c.db, "release_rows", c.handArgs(c.inHand()), done); err != nil {

@@ -14,18 +14,18 @@ import (
 
 // read reads a page of what is due. It takes no lock.
 func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page, err error) {
-	err = s.queryUnder(ctx, db, s.reading(), "read_due", s.readArgs(from, n), func(rows pgx.Rows) (err error) {
+	err = s.queryUnder(ctx, db, s.reading, "read_due", s.readArgs(from, n), func(rows pgx.Rows) (err error) {
 		p, err = s.collect(rows, n)
 		return err
 	})
 	return p, err
 }
 
-// reading is byIndex, and notes which place was given last: before the read, in a
-// statement of its own, so that whatever gets a later place than one that the read
-// can see is behind that.
-func (s *Store) reading() string {
-	table := strings.ReplaceAll(QuoteTable(s.table), "'", "''")
+// reading gives byIndex that also notes which place of a table was given last: before
+// the read, in a statement of its own, so that whatever gets a later place than one
+// that the read can see is behind that.
+func reading(quoted string) string {
+	table := strings.ReplaceAll(quoted, "'", "''")
 	return byIndex + ", set_config('omnibox.reached', coalesce(pg_sequence_last_value(pg_get_serial_sequence('" + table + "', 'seq')::regclass), 0)::text, true)"
 }
 

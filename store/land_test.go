@@ -238,7 +238,7 @@ func TestAnInboxIsNotAnOutbox(t *testing.T) {
 	require.ErrorContains(t, err, "it is an inbox: a group is needed")
 	b := newBed(t)
 	_, err = store.Open(t.Context(), b.db, store.Config{Table: "outbox_events", Owner: "w1", Group: "billing"})
-	require.ErrorContains(t, err, "it is an outbox")
+	require.ErrorContains(t, err, "it has no column consumer_group, so it is no inbox")
 	s := b.open(t, store.Config{})
 	_, err = s.Land(t.Context(), messages(1))
 	require.ErrorContains(t, err, "the table is an outbox")

@@ -46,7 +46,7 @@ func (s *Store) WithoutEscalation() *Store {
 
 // with is the store with another configuration.
 func (s *Store) with(change func(*Config)) *Store {
-	other := &Store{db: s.db, cfg: s.cfg, table: s.table, partitioned: s.partitioned, sql: s.sql}
+	other := &Store{db: s.db, cfg: s.cfg, table: s.table, partitioned: s.partitioned, sql: s.sql, reading: s.reading}
 	change(&other.cfg)
 	return other
 }

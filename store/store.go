@@ -25,7 +25,8 @@ type Store struct {
 	table       string // schema.table, unquoted: the key of the companion tables
 	partitioned bool
 	sql         map[string]string
-	hands       sync.Map // of *rowClaim: those that may hold rows
+	reading     string   // the settings of a read
+	rowClaims   sync.Map // of *rowClaim: those that may hold rows
 	swept       atomic.Pointer[time.Time]
 	keyed       atomic.Pointer[bool] // see byKeys
 }
@@ -154,8 +155,9 @@ func Open(ctx context.Context, db *pgxpool.Pool, cfg Config) (*Store, error) {
 	if inbox != (cfg.Group != "") {
 		return nil, fmt.Errorf("open %s: %w", cfg.Table, kindMistake(inbox))
 	}
-	s := &Store{db: db, cfg: cfg, table: schema + "." + name, partitioned: partitioned}
-	return s, s.loadStatements(pgx.Identifier{schema, name}.Sanitize())
+	quoted := pgx.Identifier{schema, name}.Sanitize()
+	s := &Store{db: db, cfg: cfg, table: schema + "." + name, partitioned: partitioned, reading: reading(quoted)}
+	return s, s.loadStatements(quoted)
 }
 
 // kindMistake says what is wrong with a table of the other kind.
@@ -163,7 +165,7 @@ func kindMistake(inbox bool) error {
 	if inbox {
 		return errors.New("it is an inbox: a group is needed, whose messages it holds; an outbox is another table")
 	}
-	return errors.New("it is an outbox, without consumer_group: an inbox is another table, which `omnibox migrate up` creates")
+	return errors.New("it has no column consumer_group, so it is no inbox, but perhaps an outbox: an inbox is another table, which `omnibox migrate up` creates")
 }
 
 // isInbox tells whether messages are landed in the table, rather than enqueued.

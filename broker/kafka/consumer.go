@@ -178,16 +178,16 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, pol
 
 var errClosedConsumer = errors.New("consumer has ended")
 
-// hands is how many polls are handled at a time: two keep the database busy while
+// pollsAtOnce is how many polls are handled at a time: two keep the database busy while
 // the offsets of a third are committed.
-const hands = 3
+const pollsAtOnce = 3
 
 // deliver calls the handler with polls, until inside ends or a call fails.
 func (c *Consumer) deliver(ctx, inside context.Context, handle func(context.Context, []broker.Message) error) error {
 	inside, end := context.WithCancel(inside)
 	defer end()
 	var all errgroup.Group
-	for range hands {
+	for range pollsAtOnce {
 		all.Go(func() error {
 			for {
 				p := c.line.take(inside)
