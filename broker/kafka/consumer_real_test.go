@@ -86,7 +86,10 @@ func (r *rig) consumerWithSASL(t *testing.T) {
 }
 
 func (r *rig) consumerWithTLS(t *testing.T, certificate string) {
-	by := func(tls *kafka.TLS) kafka.Config { return kafka.Config{Addresses: []string{r.Listener("TLS")}, TLS: tls} }
+	t.Helper()
+	by := func(tls *kafka.TLS) kafka.Config {
+		return kafka.Config{Addresses: []string{r.Listener("TLS")}, TLS: tls}
+	}
 	r.consumes(t, by(&kafka.TLS{CAFile: certificate}), by(&kafka.TLS{}), "certificate")
 }
 
