@@ -217,11 +217,12 @@ func (r *landing) holdBack(ctx context.Context) error {
 	paused := r.Consumer.Status().Paused
 	switch {
 	case full && !paused:
-		text := "consuming is paused: max_pending messages wait for their handlers"
-		if !tableFull {
-			text = "consuming is paused: max_pending messages are uncommitted, behind one that is not completed; replay or discard its dead letter, or set commit_on_failed"
+		if tableFull {
+			r.Log.WarnContext(ctx, "consuming is paused: max_pending messages wait for their handlers")
+		} else {
+			r.Log.WarnContext(ctx, "consuming is paused: max_pending messages are uncommitted, behind one that is not completed; replay or discard its dead letter, or set commit_on_failed",
+				slog.Int("uncommitted", r.uncommitted.len()), slog.Any("behind", r.uncommitted.heads()))
 		}
-		r.Log.WarnContext(ctx, text, slog.Int("uncommitted", r.uncommitted.len()), slog.Any("behind", r.uncommitted.heads())) //nolint:sloglint // one of two constants
 		r.Consumer.Pause()
 	case !full && paused:
 		r.Log.InfoContext(ctx, "consuming goes on")

@@ -37,7 +37,7 @@ type Waiting struct {
 // takes no lock, and reads a few entries of each slot, whatever the backlog.
 func (s *Store) Waiting(ctx context.Context, f WaitingFilter, most int) ([]Waiting, error) {
 	var all []Waiting
-	args := s.ours(named{"topic": f.Topic, "key": f.Key, "type": f.Type, "most": most})
+	args := s.ours(named{"topic": f.Topic, "key": f.Key, "type": f.Type, "most": most, "ordered": s.ordered()})
 	err := s.query(ctx, s.db, "waiting", args, collectInto(&all, pgx.RowToStructByName[Waiting]))
 	return all, s.wrap("list waiting events", err)
 }

@@ -72,7 +72,7 @@ func TestWrongUseIsExplained(t *testing.T) {
 		"migrate grants":                       "one argument expected: the database user",
 		"migrate grants u --role owner":        "--role owner: it is worker or producer",
 		"pause --key k":                        "--topic and --key go together",
-		"dead list --class temporary":          "--class temporary: it is one of transient, permanent, poison, followed, unreachable, cancelled",
+		"dead list --class temporary":          "--class temporary: it is one of transient, permanent, poison, followed",
 		"dead list --since yesterday":          "--since yesterday: give a duration such as 2h, or a time such as",
 		"dead list --state gone":               "--state gone: it is open, replayed, discarded or all",
 		"dead list --cursor 7":                 "--cursor 7: take what the page before has named",

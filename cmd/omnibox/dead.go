@@ -60,11 +60,9 @@ func (f *filterFlags) given(cmd *cobra.Command) []string {
 	return given
 }
 
+// classes are those that a dead event can have.
 func classes() []string {
-	return []string{
-		string(omnibox.ClassTransient), string(omnibox.ClassPermanent), string(omnibox.ClassPoison), string(omnibox.ClassFollowed),
-		string(omnibox.ClassUnreachable), string(omnibox.ClassCancelled),
-	}
+	return []string{string(omnibox.ClassTransient), string(omnibox.ClassPermanent), string(omnibox.ClassPoison), string(omnibox.ClassFollowed)}
 }
 
 // filter is what the flags ask for.

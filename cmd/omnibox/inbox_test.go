@@ -56,6 +56,11 @@ func TestWhatWaitsInAnInbox(t *testing.T) {
 	require.Len(t, views, 1)
 	require.Equal(t, "due", views[0].State)
 
+	c.exec(t, "update inbox_events set lease_until = now() + interval '1 minute', locked_by = 'workflow:billing', locked_at = now() where message_id = 'm-1'")
+	r = c.run(t, "events list -o json")
+	require.NoError(t, json.Unmarshal([]byte(r.out), &views))
+	require.Equal(t, []string{"with its workflow", "behind its key"}, []string{views[0].State, views[1].State})
+
 	r = c.run(t, "events list --key nobody")
 	require.Equal(t, exitNothing, r.code)
 	require.Contains(t, r.err, "nothing waits")

@@ -39,10 +39,13 @@ select f.id, f.created_at, f.topic, f.partition_key, f.event_type, f.attempts_ma
 		when f.lease_until > now() then 'being handled'
 		when f.scheduled_at > now() and f.attempts_made > 0 then 'retried later'
 		when f.scheduled_at > now() then 'scheduled'
-		when f.held then 'behind its key'
+		when f.held or @ordered::boolean and bool_or(f.lease_until > now()) over elders then 'behind its key'
 		else 'due'
 	end as state,
 	coalesce(f.locked_by, '') as locked_by
 from found f
+window elders as (
+	partition by f.topic, f.partition_key order by f.seq nulls last, f.created_at rows between unbounded preceding and 1 preceding
+)
 order by f.seq nulls last, f.created_at
 limit @most
