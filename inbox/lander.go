@@ -62,7 +62,7 @@ type Lander struct {
 	// CommitOnFailed also commits an offset once its message is dead.
 	CommitOnFailed bool
 	// MaxUncommitted is how many messages may wait for their offsets to be
-	// committed; with more, consuming is paused.
+	// committed, where these wait for handlers; with more, consuming is paused.
 	MaxUncommitted int
 	// Landed is told of every poll, if set. It must not block.
 	Landed func(Landed)
@@ -213,7 +213,7 @@ func (r *landing) holdBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	full := tableFull || r.uncommitted.len() >= r.MaxUncommitted
+	full := tableFull || r.Ack.waits() && r.uncommitted.len() >= r.MaxUncommitted
 	paused := r.Consumer.Status().Paused
 	switch {
 	case full && !paused:

@@ -280,6 +280,7 @@ func (n *noting) Commit(ctx context.Context, done map[broker.Partition]int64) er
 func TestConsumingWaitsWhileTheTableIsFull(t *testing.T) {
 	t.Parallel()
 	b := newLandingBed(t, inbox.OnPersist, 1)
+	b.lander.MaxUncommitted = 0 // offsets do not wait
 	b.table.full = true
 	var inner broker.Consumer
 	keep := func(c broker.Consumer, _ context.CancelFunc) broker.Consumer {
