@@ -58,33 +58,46 @@ func handleOne(ctx context.Context, tx pgx.Tx, m message, worker int) error {
 	return err
 }
 
-// batchLoop has a transaction for all that was read at once.
+// batchLoop has a transaction for all that was read at once, in which a lease is
+// tested, by as many workers as there are drains, each with its share of the slots.
 func batchLoop(ctx context.Context, b *lab.Box, t *tally) error {
+	if _, err := b.DB.Exec(ctx, statement("loop_leases"), workers); err != nil {
+		return err
+	}
 	return share(workers, func(n int) error {
 		return readInbox(ctx, b, n, workers, func(messages []message) error {
-			var e effects
-			ids := make([]uuid.UUID, len(messages))
-			for i, m := range messages {
-				var c content
-				if err := json.Unmarshal(m.payload, &c); err != nil {
-					return err
-				}
-				ids[i] = m.id
-				e.add(m.messageID, m.key, c.N)
-			}
-			err := pgx.BeginFunc(ctx, b.DB, func(tx pgx.Tx) error {
-				if err := e.insert(ctx, tx); err != nil {
-					return err
-				}
-				_, err := tx.Exec(ctx, statement("loop_handled_all"), ids)
-				return err
-			})
-			if err == nil {
-				t.settled(len(messages))
-			}
-			return err
+			return handleAll(ctx, b, t, messages, n)
 		})
 	})
+}
+
+// handleAll completes messages if the worker's lease is still the same, and does
+// what they are about.
+func handleAll(ctx context.Context, b *lab.Box, t *tally, messages []message, worker int) error {
+	var e effects
+	ids := make([]uuid.UUID, len(messages))
+	for i, m := range messages {
+		var c content
+		if err := json.Unmarshal(m.payload, &c); err != nil {
+			return err
+		}
+		ids[i] = m.id
+		e.add(m.messageID, m.key, c.N)
+	}
+	err := pgx.BeginFunc(ctx, b.DB, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, statement("loop_handled_all"), ids, worker)
+		if err == nil && tag.RowsAffected() != int64(len(ids)) {
+			err = errors.New("the lease is lost")
+		}
+		if err != nil {
+			return err
+		}
+		return e.insert(ctx, tx)
+	})
+	if err == nil {
+		t.settled(len(messages))
+	}
+	return err
 }
 
 // share runs work for each of some workers at once.
