@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +78,7 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 			case when n % 8 = 3 then now() + interval '1 day' else now() end
 		from generate_series(1, 200000) n`)
 	b.exec(t, "vacuum analyze outbox_events")
+	b.exec(t, "insert into omnibox.slots (table_name, slot) select 'other' || n, n % 64 from generate_series(1, 20000) n") // with few, all are on a page, and scanned
 	b.exec(t, "vacuum analyze omnibox.slots")
 	for name, args := range map[string]pgx.StrictNamedArgs{
 		"status_backlog":         {"cap": 10_000},
@@ -91,34 +91,10 @@ func TestStatusCostDoesNotDependOnTheTable(t *testing.T) {
 		statement, err := os.ReadFile("sql/" + name + ".sql")
 		require.NoError(t, err)
 		plan, buffers := explain(t, b, strings.ReplaceAll(string(statement), "{{table}}", "outbox_events"), args)
-		// the leases of a table are 64: where they are known to be one page, they are scanned
-		require.Empty(t, slices.DeleteFunc(scanned(t, plan), func(table string) bool { return table == "slots" }), name)
+		require.NotContains(t, plan, `"Seq Scan"`, name)
 		require.Less(t, buffers, 2000.0, name) // the whole table has some 7,000
 		t.Logf("%s: %v buffers", name, buffers)
 	}
-}
-
-// scanned are the tables that a plan scans.
-func scanned(t *testing.T, plan string) (tables []string) {
-	t.Helper()
-	type node struct {
-		Type     string `json:"Node Type"`
-		Relation string `json:"Relation Name"`
-		Plans    []node
-	}
-	var top []struct{ Plan node }
-	require.NoError(t, json.Unmarshal([]byte(plan), &top))
-	var walk func(n node)
-	walk = func(n node) {
-		if strings.HasSuffix(n.Type, "Seq Scan") {
-			tables = append(tables, n.Relation)
-		}
-		for _, inner := range n.Plans {
-			walk(inner)
-		}
-	}
-	walk(top[0].Plan)
-	return tables
 }
 
 // explain runs a statement and returns its plan and how many buffers it read.
