@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -143,34 +142,34 @@ type Subscription struct {
 	MaxPoll int
 }
 
-// Validate reports every mistake at once.
+// Validate reports every mistake at once: the error joins a *FieldError for each.
 func (s *Subscription) Validate() error {
 	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	wrong := func(field, format string, args ...any) { errs = append(errs, Mistake(field, format, args...)) }
 	switch n := utf8.RuneCountInString(s.Group); {
 	case strings.TrimSpace(s.Group) == "":
-		wrong("group: is required: a name that all members share, such as billing")
+		wrong("group", "is required: a name that all members share, such as billing")
 	case n > omnibox.MaxGroup:
-		wrong("group: has %d characters, at most %d are allowed", n, omnibox.MaxGroup)
+		wrong("group", "has %d characters, at most %d are allowed", n, omnibox.MaxGroup)
 	}
 	if len(s.Topics) == 0 {
-		wrong("topics: is required: name one or more, such as [orders]")
+		wrong("topics", "is required: name one or more, such as [orders]")
 	}
 	for i, t := range s.Topics {
 		switch n := utf8.RuneCountInString(t); {
 		case strings.TrimSpace(t) == "":
-			wrong("topics: number %d is blank", i+1)
+			wrong("topics", "number %d is blank", i+1)
 		case n > omnibox.MaxTopic:
-			wrong("topics: number %d has %d characters, at most %d are allowed", i+1, n, omnibox.MaxTopic)
+			wrong("topics", "number %d has %d characters, at most %d are allowed", i+1, n, omnibox.MaxTopic)
 		case slices.Contains(s.Topics[:i], t):
-			wrong("topics: %q is there twice", t)
+			wrong("topics", "%q is there twice", t)
 		}
 	}
 	if s.From != "" && s.From != Earliest && s.From != Latest {
-		wrong("from: %q is not one of earliest, latest", s.From)
+		wrong("from", "%q is not one of earliest, latest", s.From)
 	}
 	if s.MaxPoll < 0 {
-		wrong("max_poll: %d is negative", s.MaxPoll)
+		wrong("max_poll", "%d is negative", s.MaxPoll)
 	}
 	return errors.Join(errs...)
 }

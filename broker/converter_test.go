@@ -60,14 +60,19 @@ func asMessage(r broker.Record) message {
 	return m
 }
 
-func TestConvertersSendTheBytesOfOmniBox(t *testing.T) {
-	t.Parallel()
+// omniBoxVectors are events with what omni-box sends for them.
+func omniBoxVectors(t *testing.T) (all []vector) {
+	t.Helper()
 	data, err := os.ReadFile("testdata/omni_box_0_3_1.json")
 	require.NoError(t, err)
-	var vectors []vector
-	require.NoError(t, json.Unmarshal(data, &vectors))
-	require.NotEmpty(t, vectors)
-	for _, v := range vectors {
+	require.NoError(t, json.Unmarshal(data, &all))
+	require.NotEmpty(t, all)
+	return all
+}
+
+func TestConvertersSendTheBytesOfOmniBox(t *testing.T) {
+	t.Parallel()
+	for _, v := range omniBoxVectors(t) {
 		for name, want := range map[string]message{
 			"raw": v.Raw, "schema-versioned": v.SchemaVersioned, "envelope": v.Envelope,
 		} {

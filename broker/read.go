@@ -53,17 +53,17 @@ type ReaderConfig struct {
 	Strict bool
 }
 
-// Validate reports every mistake at once.
+// Validate reports every mistake at once: the error joins a *FieldError for each.
 func (c *ReaderConfig) Validate() error {
 	var errs []error
 	if !slices.Contains([]EnvelopeMode{"", EnvelopeAuto, EnvelopeAlways, EnvelopeNever}, c.Envelope) {
-		errs = append(errs, fmt.Errorf("envelope: %q is not one of auto, always, never", c.Envelope))
+		errs = append(errs, Mistake("envelope", "%q is not one of auto, always, never", c.Envelope))
 	}
 	if n := utf8.RuneCountInString(c.IDHeader); n > omnibox.MaxHeaderKey || c.IDHeader != strings.TrimSpace(c.IDHeader) {
-		errs = append(errs, fmt.Errorf("id_header: %q is no name of a header: at most %d characters, without blanks around it", c.IDHeader, omnibox.MaxHeaderKey))
+		errs = append(errs, Mistake("id_header", "%q is no name of a header: at most %d characters, without blanks around it", c.IDHeader, omnibox.MaxHeaderKey))
 	}
 	if c.IDPath != "" && slices.Contains(strings.Split(c.IDPath, "."), "") {
-		errs = append(errs, fmt.Errorf("id_path: %q has an empty name: write names with one dot between them, such as meta.id", c.IDPath))
+		errs = append(errs, Mistake("id_path", "%q has an empty name: write names with one dot between them, such as meta.id", c.IDPath))
 	}
 	return errors.Join(errs...)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,11 +51,7 @@ var converters = []broker.Converter{broker.Raw{}, broker.SchemaVersioned{}, brok
 
 func TestReadOfWhatOmniBoxSends(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("testdata/omni_box_0_3_1.json")
-	require.NoError(t, err)
-	var vectors []vector
-	require.NoError(t, json.Unmarshal(data, &vectors))
-	for _, v := range vectors {
+	for _, v := range omniBoxVectors(t) {
 		for i, m := range []message{v.Raw, v.SchemaVersioned, v.Envelope} {
 			e := reader(t, broker.ReaderConfig{Strict: true}).Read(m.asRead())
 			if strings.Contains(v.Event.Payload, `\u0000`) {

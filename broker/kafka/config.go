@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/xdg-go/scram"
+
+	"github.com/omnibox-go/omnibox/broker"
 )
 
 // Config of a connection to Kafka.
@@ -75,27 +76,12 @@ var codecs = map[string]sarama.CompressionCodec{
 
 var mechanisms = []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512}
 
-// FieldError is one mistake in a Config.
-type FieldError struct {
-	// Field as a configuration file has it, such as tls.ca.
-	Field string
-	Err   error
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
-
-// Unwrap gives what is wrong with the field.
-func (e *FieldError) Unwrap() error { return e.Err }
-
-func mistake(field, format string, args ...any) error {
-	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
-}
-
-// Validate reports every mistake at once: the error joins a *FieldError for each.
+// Validate reports every mistake at once: the error joins a
+// *broker.FieldError for each.
 // It reads the files of TLS.
 func (c *Config) Validate() error {
 	var errs []error
-	wrong := func(field, format string, args ...any) { errs = append(errs, mistake(field, format, args...)) }
+	wrong := func(field, format string, args ...any) { errs = append(errs, broker.Mistake(field, format, args...)) }
 	if len(c.Addresses) == 0 {
 		wrong("addresses", "is required: host:port of one or more brokers")
 	}
@@ -183,17 +169,17 @@ func (t *TLS) config() (*tls.Config, []error) {
 		conf.RootCAs = x509.NewCertPool()
 		switch {
 		case err != nil:
-			errs = append(errs, mistake("tls.ca", "%w", err))
+			errs = append(errs, broker.Mistake("tls.ca", "%w", err))
 		case !conf.RootCAs.AppendCertsFromPEM(pem):
-			errs = append(errs, mistake("tls.ca", "no certificate in %s", t.CAFile))
+			errs = append(errs, broker.Mistake("tls.ca", "no certificate in %s", t.CAFile))
 		}
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
-		errs = append(errs, mistake("tls", "cert and key go together: set both or neither"))
+		errs = append(errs, broker.Mistake("tls", "cert and key go together: set both or neither"))
 	} else if t.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			errs = append(errs, mistake("tls.cert", "%w", err))
+			errs = append(errs, broker.Mistake("tls.cert", "%w", err))
 		}
 		conf.Certificates = []tls.Certificate{pair}
 	}

@@ -99,7 +99,8 @@ func NewConsumer(cfg Config, sub broker.Subscription, log *slog.Logger) (*Consum
 }
 
 // CheckSubscription reports every mistake in a subscription: those that it has for
-// any broker, or else names that no topic of Kafka can have.
+// any broker, or else names that no topic of Kafka can have. The error joins a
+// *broker.FieldError for each.
 func CheckSubscription(sub *broker.Subscription) error {
 	if err := sub.Validate(); err != nil {
 		return err
@@ -107,7 +108,7 @@ func CheckSubscription(sub *broker.Subscription) error {
 	var errs []error
 	for _, t := range sub.Topics {
 		if err := checkTopic(t); err != nil {
-			errs = append(errs, fmt.Errorf("topics: %w", err))
+			errs = append(errs, broker.Mistake("topics", "%w", err))
 		}
 	}
 	return errors.Join(errs...)

@@ -65,9 +65,7 @@ func consume(t *testing.T, sub broker.Subscription, handle func(ctx context.Cont
 func consumeBy(t *testing.T, cfg kafka.Config, sub broker.Subscription, handle func(ctx context.Context, w *worker, poll []broker.Message) error) *worker {
 	t.Helper()
 	w := &worker{log: &logged{}}
-	var err error
-	w.Consumer, err = kafka.NewConsumer(cfg, sub, slog.New(slog.NewTextHandler(w.log, nil)))
-	require.NoError(t, err)
+	w.Consumer = newConsumer(t, cfg, sub, slog.New(slog.NewTextHandler(w.log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {

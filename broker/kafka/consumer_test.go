@@ -31,7 +31,7 @@ func consumerFeatures(t *testing.T, brokers ...string) brokertest.ConsumerFeatur
 		Topic: topic, Missing: topic + "-missing",
 		Consumer: func(t *testing.T, sub broker.Subscription) broker.Consumer {
 			t.Helper()
-			return newConsumer(t, sub, slog.New(slog.DiscardHandler), brokers...)
+			return newConsumer(t, kafka.Config{Addresses: brokers}, sub, slog.New(slog.DiscardHandler))
 		},
 		Create: func(t *testing.T) {
 			t.Helper()
@@ -44,9 +44,9 @@ func consumerFeatures(t *testing.T, brokers ...string) brokertest.ConsumerFeatur
 	}
 }
 
-func newConsumer(t *testing.T, sub broker.Subscription, log *slog.Logger, brokers ...string) *kafka.Consumer {
+func newConsumer(t *testing.T, cfg kafka.Config, sub broker.Subscription, log *slog.Logger) *kafka.Consumer {
 	t.Helper()
-	c, err := kafka.NewConsumer(kafka.Config{Addresses: brokers}, sub, log)
+	c, err := kafka.NewConsumer(cfg, sub, log)
 	require.NoError(t, err)
 	return c
 }

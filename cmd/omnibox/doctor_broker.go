@@ -15,7 +15,7 @@ import (
 // checkBroker asks a broker whether it answers and has the topics.
 func checkBroker(ctx context.Context, name string, cfg config.Broker, topics []string, keyed []config.Box) []store.Check {
 	mend := fmt.Sprintf("check brokers.%s: addresses, tls and sasl, and that the cluster answers from here", name)
-	p, err := kafka.Dial(worker.KafkaConfig(cfg), slog.New(slog.DiscardHandler))
+	p, err := kafka.Dial(cfg.Kafka(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []store.Check{failed("server", err, mend)}
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/omnibox-go/omnibox/broker/kafka"
-	"github.com/omnibox-go/omnibox/worker"
 	"github.com/omnibox-go/omnibox/worker/config"
 )
 
@@ -25,7 +24,7 @@ func brokerTrouble(ctx context.Context, cfg *config.Config, one standing) error 
 	if !known || one.Paused != nil || one.Lag < waitedLong {
 		return nil
 	}
-	p, err := kafka.Dial(worker.KafkaConfig(b), slog.New(slog.DiscardHandler))
+	p, err := kafka.Dial(b.Kafka(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -196,8 +196,7 @@ type crash struct {
 func newCrash(t *testing.T, ack string) *crash {
 	t.Helper()
 	b := newBed(t)
-	_, err := b.db.Exec(t.Context(), "create table invoices (seq bigserial, key text not null, n int not null, message_id text not null)")
-	require.NoError(t, err)
+	b.keepEffects()
 	client, err := kgo.NewClient(kgo.SeedBrokers(devtest.Brokers(t)...))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)

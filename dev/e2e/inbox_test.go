@@ -27,8 +27,7 @@ const inboxName = "billing"
 // table for its effects.
 func (b *bed) inbox(change func(*config.Inbox)) {
 	b.t.Helper()
-	_, err := b.db.Exec(b.t.Context(), "create table if not exists invoices (seq bigserial, key text not null, n int not null, message_id text not null)")
-	require.NoError(b.t, err)
+	b.keepEffects()
 	require.NoError(b.t, b.broker.CreateTopic(topic, 4))
 	before := b.change
 	b.change = func(cfg *config.Config) {
@@ -43,6 +42,13 @@ inboxes: { billing: { topics: [%s], group: billing, shards: 2, retry: { base: 10
 		change(&in)
 		cfg.Inboxes = map[string]config.Inbox{inboxName: in}
 	}
+}
+
+// keepEffects makes the table that invoice writes to.
+func (b *bed) keepEffects() {
+	b.t.Helper()
+	_, err := b.db.Exec(b.t.Context(), "create table if not exists invoices (seq bigserial, key text not null, n int not null, message_id text not null)")
+	require.NoError(b.t, err)
 }
 
 // consumers are those of the bed's broker.

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 
+	"github.com/omnibox-go/omnibox/broker"
 	"github.com/omnibox-go/omnibox/broker/kafka"
 )
 
@@ -24,10 +24,10 @@ func (b Broker) Kafka() kafka.Config {
 	return cfg
 }
 
-// broker lets the adapter judge, which the worker asks too: what is accepted here
-// is accepted there. Its names of fields are those of our keys.
-func (v *validator) broker(path string, cfg kafka.Config) {
-	err := cfg.Validate()
+// judged takes in what a part finds wrong with its configuration, which the worker
+// asks too: what is accepted here is accepted there. Its names of fields are those of
+// our keys.
+func (v *validator) judged(path string, err error) {
 	if err == nil {
 		return
 	}
@@ -36,21 +36,9 @@ func (v *validator) broker(path string, cfg kafka.Config) {
 		all = joined.Unwrap()
 	}
 	for _, err := range all {
-		if e, ok := errors.AsType[*kafka.FieldError](err); ok {
+		if e, ok := errors.AsType[*broker.FieldError](err); ok {
 			v.problem(join(path, e.Field), "%s", e.Err)
 		}
-	}
-}
-
-// judged takes in what a part says that the worker asks too. Each line of err
-// begins with the name of a field, which is that of our key.
-func (v *validator) judged(path string, err error) {
-	if err == nil {
-		return
-	}
-	for line := range strings.Lines(err.Error()) {
-		field, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		v.problem(join(path, field), "%s", text)
 	}
 }
 
@@ -59,7 +47,7 @@ func (v *validator) judged(path string, err error) {
 func (c *Config) checkFiles(known problems) problems {
 	v := validator{origins: c.origins, known: known}
 	for _, name := range slices.Sorted(maps.Keys(c.Brokers)) {
-		v.broker(join("brokers", name), c.Brokers[name].Kafka())
+		v.judged(join("brokers", name), new(c.Brokers[name].Kafka()).Validate())
 	}
 	return v.problems
 }

@@ -109,19 +109,19 @@ func (v *validator) handler(path string, h Handler) {
 	case h.SQL != "" && !strings.Contains(h.SQL, "$1"):
 		v.problem(path+".sql", "has no $1, which is the message: write it as in select billing.apply($1)")
 	}
+	v.codes(path+".permanent", h.Permanent)
+	v.codes(path+".transient", h.Transient)
 	for _, code := range h.Permanent {
 		if slices.Contains(h.Transient, code) {
 			v.problem(path, "SQLSTATE %s is among permanent and transient: leave one of them out", code)
 		}
 	}
-	for _, list := range []struct {
-		key   string
-		codes []string
-	}{{"permanent", h.Permanent}, {"transient", h.Transient}} {
-		for _, code := range list.codes {
-			if err := inbox.CheckSQLState(code); err != nil {
-				v.problem(path+"."+list.key, "%s", err)
-			}
+}
+
+func (v *validator) codes(path string, codes []string) {
+	for _, code := range codes {
+		if err := inbox.CheckSQLState(code); err != nil {
+			v.problem(path, "%s", err)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (c *Config) validate(known problems, misspelt map[string]bool) problems {
 	for _, name := range slices.Sorted(maps.Keys(c.Brokers)) {
 		cfg := c.Brokers[name].Kafka()
 		cfg.TLS = nil // it is files: see checkFiles
-		v.broker(join("brokers", name), cfg)
+		v.judged(join("brokers", name), cfg.Validate())
 	}
 	for _, b := range c.Boxes() {
 		v.box(b, c)
