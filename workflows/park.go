@@ -17,7 +17,7 @@ func (e *event) park(ctx workflow.Context, took Took) (Took, error) {
 	}
 	e.person.calm() // a signal for an attempt that was the last one
 	for end := workflow.Now(ctx).Add(e.Plan.ParkFor.Duration()); ; {
-		decided, err := e.person.decision(ctx, min(lookEvery, end.Sub(workflow.Now(ctx))))
+		decided, err := e.person.decision(ctx, max(0, min(lookEvery, end.Sub(workflow.Now(ctx)))))
 		if err != nil {
 			return took, err
 		}
@@ -35,7 +35,7 @@ func (e *event) park(ctx workflow.Context, took Took) (Took, error) {
 				return took, err
 			}
 			return e.carefully(ctx)
-		case !workflow.Now(ctx).Before(end): // nobody came: the dead letter stays
+		case !workflow.Now(ctx).Before(end) && !e.person.hasDecided(): // nobody came: the dead letter stays
 			return took, dead(took)
 		}
 	}

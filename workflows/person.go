@@ -66,6 +66,11 @@ func (p *person) calm() {
 	}
 }
 
+// hasDecided tells whether decision would return a signal at once.
+func (p *person) hasDecided() bool {
+	return p.discard.Len()+p.replay.Len()+p.retryNow.Len() > 0
+}
+
 // decision waits for what a person decides of a dead event, for some time at
 // most. Who wants a retry of a dead event wants it replayed.
 func (p *person) decision(ctx workflow.Context, within time.Duration) (d decided, err error) {
@@ -80,11 +85,12 @@ func (p *person) decision(ctx workflow.Context, within time.Duration) (d decided
 	}
 	over := false
 	timer := workflow.NewTimerWithOptions(timerCtx, within, workflow.TimerOptions{Summary: "waits for a person"})
+	// of several that are ready, the one added first counts
 	wait := workflow.NewSelector(ctx).
-		AddFuture(timer, func(workflow.Future) { over = true }).
 		AddReceive(p.discard, take(SignalDiscard)).
 		AddReceive(p.replay, take(SignalReplay)).
-		AddReceive(p.retryNow, take(SignalReplay))
+		AddReceive(p.retryNow, take(SignalReplay)).
+		AddFuture(timer, func(workflow.Future) { over = true })
 	for d.signal == "" && !over {
 		wait.Select(ctx)
 	}

@@ -21,8 +21,8 @@ func (p *poller) listen(ctx workflow.Context) *signals {
 		resume: workflow.GetSignalChannel(ctx, SignalResume),
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		for {
-			if in, ok := s.next(ctx, p); ok {
+		for workflow.Await(ctx, s.came) == nil {
+			if in, ok := s.next(p); ok {
 				p.Wanted = &in
 			}
 		}
@@ -42,30 +42,33 @@ func (p *poller) listen(ctx workflow.Context) *signals {
 
 type signals struct{ pause, resume workflow.ReceiveChannel }
 
-// next waits for a signal. Of several that have arrived together the last one
-// counts, those of pause after those of resume: when in doubt, nothing is sent.
-// One whose argument cannot be read is dropped, and logged, by the SDK.
-func (s *signals) next(ctx workflow.Context, p *poller) (in activities.SetPausedIn, ok bool) {
-	take := func(paused bool) func(workflow.ReceiveChannel, bool) {
-		return func(c workflow.ReceiveChannel, _ bool) {
-			var sig PauseSignal
-			for c.ReceiveAsync(&sig) {
-				p.Signals++
-				ok = true
-				in = activities.SetPausedIn{Poller: p.Poller, Paused: paused, By: sig.By, Reason: sig.Reason}
-			}
+// came tells whether there is a signal that was not taken. A signal lies in its
+// channel until next takes it: to wait for one with a selector would not do, which
+// holds the one it wakes up for where Len does not count it.
+func (s *signals) came() bool { return s.pause.Len()+s.resume.Len() > 0 }
+
+// next takes the signals that came. Of several the last one counts, those of pause
+// after those of resume: when in doubt, nothing is sent. One whose argument cannot
+// be read is dropped, and logged, by the SDK.
+func (s *signals) next(p *poller) (in activities.SetPausedIn, ok bool) {
+	take := func(c workflow.ReceiveChannel, paused bool) {
+		for sig := (PauseSignal{}); c.ReceiveAsync(&sig); sig = (PauseSignal{}) {
+			p.Signals++
+			ok = true
+			in = activities.SetPausedIn{Poller: p.Poller, Paused: paused, By: sig.By, Reason: sig.Reason}
 		}
 	}
-	workflow.NewSelector(ctx).AddReceive(s.resume, take(false)).AddReceive(s.pause, take(true)).Select(ctx)
+	take(s.resume, false)
+	take(s.pause, true)
 	return in, ok
 }
 
 // taken waits until no signal is left that a new run would not get.
 func (s *signals) taken(ctx workflow.Context) error {
-	return workflow.Await(ctx, func() bool { return s.pause.Len() == 0 && s.resume.Len() == 0 })
+	return workflow.Await(ctx, func() bool { return !s.came() })
 }
 
 // written waits until what the last signal asked for is in the database.
 func (s *signals) written(ctx workflow.Context, p *poller) error {
-	return workflow.Await(ctx, func() bool { return s.pause.Len() == 0 && s.resume.Len() == 0 && p.Wanted == nil })
+	return workflow.Await(ctx, func() bool { return !s.came() && p.Wanted == nil })
 }

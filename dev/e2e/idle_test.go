@@ -79,15 +79,21 @@ func (r quietRows) Wake(ctx context.Context, _ []int) ([]int, error) {
 func (r quietRows) Pause(context.Context, string, string) error { return nil }
 func (r quietRows) Resume(context.Context, string) error        { return nil }
 
-func historyLength(t *testing.T, c client.Client, id string) (n int) {
+func historyLength(t *testing.T, c client.Client, id string) int {
 	t.Helper()
-	events := c.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	return len(eventTypes(t, c, id, ""))
+}
+
+// eventTypes are those of a run's history; without a run, of the newest.
+func eventTypes(t *testing.T, c client.Client, id, run string) (types []enums.EventType) {
+	t.Helper()
+	events := c.GetWorkflowHistory(t.Context(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
-		_, err := events.Next()
+		event, err := events.Next()
 		require.NoError(t, err)
-		n++
+		types = append(types, event.GetEventType())
 	}
-	return n
+	return types
 }
 
 // An idle process asks the database at most twice a second.

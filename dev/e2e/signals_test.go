@@ -1,13 +1,21 @@
 package e2e
 
 import (
+	"context"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
+	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/dev/devtest"
 	"github.com/omnibox-go/omnibox/dev/servers"
 	"github.com/omnibox-go/omnibox/worker/config"
@@ -24,12 +32,8 @@ func TestNoSignalIsLostWhenAPollerContinuesAsNew(t *testing.T) {
 	}
 	// not in parallel: it takes all of the machine, and more time beside the others
 	// than it may
-	dynamic := servers.TemporalLoad()
-	dynamic["limit.historyCount.suggestContinueAsNew"] = "200"
-	server := devtest.StartTemporal(t, servers.TemporalOptions{Headless: true, DBFile: "-", DynamicConfig: dynamic})
 	b := newBed(t)
-	b.change = func(cfg *config.Config) { cfg.Temporal.Address = server.Address() }
-	c := b.temporal()
+	c := b.temporalOfShortRuns(200)
 	b.startRelay(c, quietRows{Store: b.store()}, 100*time.Millisecond)
 	firstRun := runOf(t, c, b.poller(0))
 
@@ -47,6 +51,72 @@ func TestNoSignalIsLostWhenAPollerContinuesAsNew(t *testing.T) {
 	}
 	t.Logf("%d signals in at least %d runs", bursts*senders*each, len(runs))
 	eventually(t, "it has continued as new", func() bool { return runOf(t, c, b.poller(0)) != firstRun })
+}
+
+// A signal that comes alone, with what ends the run: nothing but its one event tells
+// of it.
+//
+// trap: T11
+func TestASignalAloneIsNotLostWhenAPollerContinuesAsNew(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	c := b.temporalOfShortRuns(1)
+	queue := "alone"
+	first, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, workflows.PollerWorkflow, workflows.PollerState{})
+	require.NoError(t, err)
+	happened := func(event enums.EventType) func() bool {
+		return func() bool { return slices.Contains(eventTypes(t, c, first.GetID(), first.GetRunID()), event) }
+	}
+
+	stop := startPollers(t, c, queue)
+	eventually(t, "it fetches", happened(enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED))
+	stop()
+	startActivities(t, c, queue)
+	require.NoError(t, c.SignalWorkflow(t.Context(), first.GetID(), "", workflows.SignalPause, workflows.PauseSignal{By: "test"}))
+	eventually(t, "the fetch ends", happened(enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED))
+	startPollers(t, c, queue)
+	eventually(t, "it continues as new", happened(enums.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW))
+
+	var state workflows.PollerState
+	eventually(t, "the next run answers", func() bool {
+		answer, err := c.QueryWorkflow(t.Context(), first.GetID(), "", workflows.QueryStatus)
+		return err == nil && answer.Get(&state) == nil
+	})
+	require.Equal(t, 1, state.Signals)
+}
+
+// startPollers runs the workflow of pollers, and none of their activities.
+func startPollers(t *testing.T, c client.Client, queue string) (stop func()) {
+	t.Helper()
+	w := sdkworker.New(c, queue, sdkworker.Options{LocalActivityWorkerOnly: true})
+	w.RegisterWorkflowWithOptions(workflows.Poller, workflow.RegisterOptions{Name: workflows.PollerWorkflow})
+	require.NoError(t, w.Start())
+	stop = sync.OnceFunc(w.Stop)
+	t.Cleanup(stop)
+	return stop
+}
+
+// startActivities runs activities of pollers that find and do nothing.
+func startActivities(t *testing.T, c client.Client, queue string) {
+	t.Helper()
+	w := sdkworker.New(c, queue, sdkworker.Options{DisableWorkflowWorker: true})
+	fetch := func(context.Context, activities.FetchIn) (out activities.FetchOut, err error) { return out, nil }
+	setPaused := func(context.Context, activities.SetPausedIn) (out activities.SetPausedOut, err error) { return out, nil }
+	w.RegisterActivityWithOptions(fetch, activity.RegisterOptions{Name: "Fetch"})
+	w.RegisterActivityWithOptions(setPaused, activity.RegisterOptions{Name: "SetPaused"})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+}
+
+// temporalOfShortRuns gives the bed a server that wants workflows to continue as new
+// after so many history events.
+func (b *bed) temporalOfShortRuns(events int) client.Client {
+	b.t.Helper()
+	dynamic := servers.TemporalLoad()
+	dynamic["limit.historyCount.suggestContinueAsNew"] = strconv.Itoa(events)
+	server := devtest.StartTemporal(b.t, servers.TemporalOptions{Headless: true, DBFile: "-", DynamicConfig: dynamic})
+	b.change = func(cfg *config.Config) { cfg.Temporal.Address = server.Address() }
+	return b.temporal()
 }
 
 func sendSignals(t *testing.T, c client.Client, poller string, senders, each int) {
