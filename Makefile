@@ -5,6 +5,9 @@ LINT    := v2.15.0
 PKG     ?= ./...
 # Extra flags for go test, such as "make test ARGS='-run Relay -v'".
 ARGS    ?=
+# How long the tests of a package may take: go test's own ten minutes are little on a
+# busy machine.
+LIMIT   := -timeout 30m
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-race test-kafka test-interop test-faults bench demo record lint fmt stack
@@ -25,16 +28,16 @@ stack:
 test: stack ## Run all tests, on one Postgres and one Temporal dev server
 	@$(BIN)/stack -postgres -temporal -- sh -c '\
 		rest=$$(go list $(PKG) | grep -v "/dev/faults$$"); faults=$$(go list $(PKG) | grep "/dev/faults$$"); \
-		{ [ -z "$$rest" ] || go test $(ARGS) $$rest; } && { [ -z "$$faults" ] || go test $(ARGS) $$faults; }'
+		{ [ -z "$$rest" ] || go test $(LIMIT) $(ARGS) $$rest; } && { [ -z "$$faults" ] || go test $(LIMIT) $(ARGS) $$faults; }'
 
 test-race: stack ## Run all tests with the race detector
-	@$(BIN)/stack -postgres -temporal -- go test -race $(ARGS) $(PKG)
+	@$(BIN)/stack -postgres -temporal -- go test $(LIMIT) -race $(ARGS) $(PKG)
 
 test-kafka: stack ## Run the broker suite and the end-to-end tests on a real Apache Kafka
-	@$(BIN)/stack -postgres -temporal -kafka -- go test -count=1 $(ARGS) ./broker/... ./dev/...
+	@$(BIN)/stack -postgres -temporal -kafka -- go test $(LIMIT) -count=1 $(ARGS) ./broker/... ./dev/...
 
 test-interop: stack ## Exchange messages and tables with the Python library omni-box
-	@$(BIN)/stack -postgres -temporal -kafka -- env OMNIBOX_TEST_INTEROP=1 go test -count=1 -v $(ARGS) ./dev/interop
+	@$(BIN)/stack -postgres -temporal -kafka -- env OMNIBOX_TEST_INTEROP=1 go test $(LIMIT) -count=1 -v $(ARGS) ./dev/interop
 
 test-faults: ## Kill, pause and cut everything at random, a hundred times for each lane of both boxes
 	go test ./dev/faults -v -faults=100 -timeout 360m

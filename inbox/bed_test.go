@@ -179,7 +179,7 @@ func (b *bed) free(t *testing.T, e *omnibox.Event) {
 			return tx.QueryRow(t.Context(), "select id from box where id = $1 for update nowait", e.ID).Scan(&id)
 		})
 		return err == nil && b.db.Stat().AcquiredConns() == 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 func upTo(n int) []int {

@@ -66,7 +66,7 @@ func (b *landingBed) run(t *testing.T, until func() bool, wrap func(broker.Consu
 	l.Consumer = c
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
-	require.Eventually(t, func() bool { return until() || ctx.Err() != nil }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return until() || ctx.Err() != nil }, time.Minute, 5*time.Millisecond)
 	stop()
 	if err := <-done; err != nil {
 		t.Log(err) // of whoever died

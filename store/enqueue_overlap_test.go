@@ -89,5 +89,5 @@ func waitForALock(t *testing.T, db *pgxpool.Pool) {
 		err := db.QueryRow(t.Context(), `select exists (select from pg_locks l join pg_stat_activity a using (pid)
 			where not l.granted and a.datname = current_database())`).Scan(&waiting)
 		return err == nil && waiting
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }

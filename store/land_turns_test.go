@@ -40,7 +40,7 @@ func TestTwoConsumersOfAPartitionKeepItsOrder(t *testing.T) {
 			go func() { _, err := old.Land(t.Context(), all); landed <- err }()
 			b.awaitWaiting(t, 1)
 			go func() { _, err := young.Land(t.Context(), all[1:2]); landed <- err }()
-			require.Eventually(t, func() bool { return b.waitingForLocks(t) == 2 || len(landed) == 1 }, 20*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return b.waitingForLocks(t) == 2 || len(landed) == 1 }, time.Minute, 5*time.Millisecond)
 			require.NoError(t, tx.Rollback(t.Context()))
 			require.NoError(t, <-landed)
 			require.NoError(t, <-landed)
@@ -64,5 +64,5 @@ func (b *bed) waitingForLocks(t *testing.T) (n int) {
 
 func (b *bed) awaitWaiting(t *testing.T, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return b.waitingForLocks(t) == n }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return b.waitingForLocks(t) == n }, time.Minute, 5*time.Millisecond)
 }

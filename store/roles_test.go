@@ -130,7 +130,7 @@ func TestTheGrantsSufficeForEverythingElse(t *testing.T) {
 	t.Cleanup(w.Close)
 	awaitListening(t, w)
 	b.exec(t, `select pg_notify('omnibox_' || 'outbox_events'::regclass::oid, repeat('0', i) || '1') from generate_series(1, 200) i`)
-	require.Eventually(t, w.Quiet, 20*time.Second, time.Millisecond)
+	require.Eventually(t, w.Quiet, time.Minute, time.Millisecond)
 
 	keyed := order(1)
 	keyed.IdempotencyKey = "once"

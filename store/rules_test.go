@@ -41,7 +41,7 @@ func (b *bed) waitBlocked(t testing.TB) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return one[bool](t, b, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 // Rule 1: what the last owner completed a moment before is not handed out, even

@@ -41,13 +41,13 @@ func watch(t *testing.T, db *pgxpool.Pool) *store.Watcher {
 
 func awaitListening(t *testing.T, w *store.Watcher) {
 	t.Helper()
-	require.Eventually(t, w.Listening, 20*time.Second, time.Millisecond)
+	require.Eventually(t, w.Listening, time.Minute, time.Millisecond)
 }
 
 // await waits for a wake-up of a slot.
 func await(t *testing.T, s *store.Subscription, slot int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		slots, err := s.Wait(ctx)
@@ -150,7 +150,7 @@ func TestABusyTableFallsSilentAndLosesNothing(t *testing.T) {
 	_, err := db.Exec(t.Context(), `select pg_notify('omnibox_' || 'outbox_events'::regclass::oid, repeat('0', i) || '1')
 		from generate_series(1, 200) i`)
 	require.NoError(t, err)
-	require.Eventually(t, busy.Quiet, 20*time.Second, time.Millisecond)
+	require.Eventually(t, busy.Quiet, time.Minute, time.Millisecond)
 	for seen := 0; seen < total; {
 		if !busy.Quiet() {
 			_, err := s.Wait(ctx)
@@ -166,7 +166,7 @@ func TestABusyTableFallsSilentAndLosesNothing(t *testing.T) {
 	require.NoError(t, db.QueryRow(t.Context(), "select quiet_until > '-infinity' from omnibox.boxes").Scan(&silenced))
 	require.True(t, silenced)
 	// Another process learns of it as well, and both hear again afterwards.
-	require.Eventually(t, func() bool { return !busy.Quiet() && !idle.Quiet() }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !busy.Quiet() && !idle.Quiet() }, time.Minute, time.Millisecond)
 	_, err = db.Exec(t.Context(), "update omnibox.boxes set quiet_until = '-infinity'")
 	require.NoError(t, err)
 	enqueue(t, db, order(1))
@@ -213,7 +213,7 @@ func TestWatcherWaitsForItsTable(t *testing.T) {
 	var log lockedBuffer
 	w := store.Watch(t.Context(), db, "outbox_events", slog.New(slog.NewTextHandler(&log, nil)))
 	defer w.Close()
-	require.Eventually(t, func() bool { return log.contains("table does not exist") }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return log.contains("table does not exist") }, time.Minute, time.Millisecond)
 	require.False(t, w.Listening())
 	_, err = db.Exec(t.Context(), "alter table later rename to outbox_events")
 	require.NoError(t, err)
@@ -238,7 +238,7 @@ func TestWatcherNoticesThatAPoolerSwallowsNotifications(t *testing.T) {
 	var log lockedBuffer
 	w := store.Watch(t.Context(), db, "outbox_events", slog.New(slog.NewTextHandler(&log, nil)))
 	defer w.Close()
-	require.Eventually(t, func() bool { return log.contains("pooler in transaction mode") }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return log.contains("pooler in transaction mode") }, time.Minute, time.Millisecond)
 	require.False(t, w.Listening())
 }
 
@@ -254,7 +254,7 @@ func TestWatcherClosesWhileItCannotConnect(t *testing.T) {
 	db := pool(t, "postgres://postgres@127.0.0.1:1/none")
 	var log lockedBuffer
 	w := store.Watch(t.Context(), db, "outbox_events", slog.New(slog.NewTextHandler(&log, nil)))
-	require.Eventually(t, func() bool { return log.contains("no wake-ups") }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return log.contains("no wake-ups") }, time.Minute, time.Millisecond)
 	w.Close()
 }
 

@@ -111,7 +111,7 @@ func scrape(t *testing.T, url string) map[string]string {
 	require.Eventually(t, func() bool {
 		_, text = get(t, "http://"+address+"/metrics")
 		return strings.Contains(text, `omnibox_backlog_events{pipeline="outbox"}`) && strings.Contains(text, "omnibox_consumer_lag_messages{")
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	found := map[string]string{}
 	for line := range strings.Lines(text) {
 		if name := metricName.FindString(line); name != "" && !strings.HasPrefix(line, "#") {

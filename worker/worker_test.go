@@ -78,7 +78,7 @@ func TestWithNothingUpItWaitsVisiblyAndStops(t *testing.T) {
 	require.Eventually(t, func() bool {
 		code, body := get(t, "http://"+address+"/readyz")
 		return code == http.StatusServiceUnavailable && json.Unmarshal([]byte(body), &ready) == nil && ready["outbox"].Error != ""
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	require.Equal(t, "opening the table", ready["outbox"].Phase)
 	require.False(t, ready["outbox"].Ready)
 	require.NotContains(t, ready["outbox"].Error, "goroutine")
@@ -173,7 +173,7 @@ func TestTheDefaultLoggerIsTheProgramsOwn(t *testing.T) {
 			if !strings.Contains(line, "opening the table, trying again") {
 				continue
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			require.Fail(t, "it is silent")
 		}
 		break

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds what should come, also on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // logged is what was logged.
 type logged struct {

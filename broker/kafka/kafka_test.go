@@ -146,13 +146,13 @@ func read(t *testing.T, topic string, brokers ...string) []broker.Record {
 		require.Eventually(t, func() bool { // a new topic's leader may not know it yet
 			end, err = client.GetOffset(topic, id, sarama.OffsetNewest)
 			return err == nil
-		}, 20*time.Second, 50*time.Millisecond)
+		}, time.Minute, 50*time.Millisecond)
 		if end == 0 {
 			continue
 		}
 		pc, err := consumer.ConsumePartition(topic, id, sarama.OffsetOldest)
 		require.NoError(t, err)
-		timeout := time.NewTimer(30 * time.Second)
+		timeout := time.NewTimer(time.Minute)
 		for next := int64(0); next < end; {
 			select {
 			case m := <-pc.Messages():

@@ -139,5 +139,5 @@ outboxes: { orders: { lane: %s } }
 	require.NoError(t, err)
 	out, err := exec.CommandContext(t.Context(), binary, strings.Fields(got.Mend)[1:]...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Eventually(t, func() bool { return attributes("auto").State == "ok" }, 30*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return attributes("auto").State == "ok" }, time.Minute, 100*time.Millisecond)
 }

@@ -181,7 +181,7 @@ func databaseOf(text string) string {
 
 func databases(t *testing.T, databaseURL, name string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, databaseURL)
 	require.NoError(t, err)

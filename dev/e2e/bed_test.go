@@ -45,7 +45,7 @@ const (
 	topic        = "orders"
 	// patience is how long anything may take; it decides nothing but how late a
 	// test fails.
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 )
 
 var discard = slog.New(slog.DiscardHandler)

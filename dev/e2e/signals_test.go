@@ -101,7 +101,9 @@ func startActivities(t *testing.T, c client.Client, queue string) {
 	t.Helper()
 	w := sdkworker.New(c, queue, sdkworker.Options{DisableWorkflowWorker: true})
 	fetch := func(context.Context, activities.FetchIn) (out activities.FetchOut, err error) { return out, nil }
-	setPaused := func(context.Context, activities.SetPausedIn) (out activities.SetPausedOut, err error) { return out, nil }
+	setPaused := func(context.Context, activities.SetPausedIn) (out activities.SetPausedOut, err error) {
+		return out, nil
+	}
 	w.RegisterActivityWithOptions(fetch, activity.RegisterOptions{Name: "Fetch"})
 	w.RegisterActivityWithOptions(setPaused, activity.RegisterOptions{Name: "SetPaused"})
 	require.NoError(t, w.Start())

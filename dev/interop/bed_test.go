@@ -39,7 +39,7 @@ const (
 	eventType  = "order.placed"
 	// patience is how long anything may take; it decides nothing but how late a
 	// test fails.
-	patience = 90 * time.Second
+	patience = 3 * time.Minute
 )
 
 // bed is what a test has to itself: a database and a topic.

@@ -51,7 +51,7 @@ func consume(t *testing.T, brokers []string, topic string, n int) (values []stri
 	pc, err := c.ConsumePartition(topic, 0, sarama.OffsetOldest)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, pc.Close()) }()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for len(values) < n {
 		select {
 		case m := <-pc.Messages():

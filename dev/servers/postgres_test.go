@@ -60,7 +60,7 @@ func TestPostgresKillEndsBackendsToo(t *testing.T) {
 	p := startPostgres(t, servers.PostgresOptions{})
 	conn, err := pgx.Connect(t.Context(), p.URL())
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {

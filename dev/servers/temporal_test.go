@@ -53,7 +53,7 @@ func TestTemporalKeepsItsStateOverARestart(t *testing.T) {
 		require.Eventually(t, func() bool {
 			d, err := c.DescribeWorkflowExecution(t.Context(), "kept", run.GetRunID())
 			return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
-		}, 30*time.Second, 100*time.Millisecond)
+		}, time.Minute, 100*time.Millisecond)
 		c.Close()
 	}
 }
