@@ -97,7 +97,8 @@ type Origin struct {
 	Offset    int64
 	// Key as it came; nil if the message has none. Event.Key is what orders it.
 	Key []byte
-	// OccurredAt is the time that the broker has for the message.
+	// OccurredAt is the time that the broker has for the message; zero if it has none,
+	// or one that no calendar has.
 	OccurredAt time.Time
 	// Unreadable says, without quoting it, why no event could be made of the
 	// message; empty if one could. Then Body is its value, as it came.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -101,7 +102,7 @@ func NewReader(conf ReaderConfig) (*Reader, error) {
 // and where, but quotes no value; and then with its raw value and headers.
 func (r *Reader) Read(m Message) *omnibox.Event {
 	e := &omnibox.Event{ID: uuid.New(), Topic: m.Topic, Origin: &omnibox.Origin{
-		Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: m.Time,
+		Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: plausible(m.Time),
 	}}
 	err := r.fill(e, m)
 	if err == nil {
@@ -234,6 +235,15 @@ func digest(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// plausible is a time, and none if no calendar has it: a producer may set any, such
+// as one in another unit, and neither a database nor JSON can hold them all.
+func plausible(t time.Time) time.Time {
+	if t.Year() < 1 || t.Year() > 9998 { // 9999 would be over in some time zone
+		return time.Time{}
+	}
+	return t
+}
+
 // unreadable keeps a message of which no event can be made.
 func unreadable(m Message, err error) *omnibox.Event {
 	id := place(m)
@@ -241,7 +251,7 @@ func unreadable(m Message, err error) *omnibox.Event {
 		ID: uuid.New(), Topic: m.Topic, Key: orderKey(m.Key, id), Type: cut(m.Topic, omnibox.MaxType),
 		Body: m.Value, ContentType: "application/octet-stream",
 		Origin: &omnibox.Origin{
-			MessageID: id, Source: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: m.Time,
+			MessageID: id, Source: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: plausible(m.Time),
 			Unreadable: cutBytes(strings.TrimPrefix(err.Error(), "invalid event: "), omnibox.MaxErrorBytes), RawHeaders: rawHeaders(m.Headers),
 		},
 	}

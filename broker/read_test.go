@@ -141,6 +141,21 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A producer that counts in another unit sets times that no database can hold.
+//
+// trap: 27
+func TestTimesThatNoCalendarHas(t *testing.T) {
+	t.Parallel()
+	for _, at := range []time.Time{{}, time.UnixMilli(1_764_460_800_000_000), time.UnixMilli(1e16), time.UnixMilli(1 << 62), time.Date(0, 6, 1, 0, 0, 0, 0, time.UTC)} {
+		for _, value := range []string{`{"a":1}`, "garbage"} {
+			m := incoming(value)
+			m.Time = at
+			e := reader(t, broker.ReaderConfig{}).Read(m)
+			require.Zero(t, e.Origin.OccurredAt, at)
+		}
+	}
+}
+
 // trap: 27
 func TestReadOfWhatIsUnreadable(t *testing.T) {
 	t.Parallel()

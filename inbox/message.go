@@ -60,7 +60,8 @@ type Meta struct {
 	// CausationID is the id of what caused the message. What the message causes
 	// itself gets its id by Caused.
 	CausationID string
-	// OccurredAt is the time that the broker has for the message.
+	// OccurredAt is the time that the broker has for the message; zero if it has none,
+	// or one that no calendar has.
 	OccurredAt time.Time
 	// CreatedAt is when the message was landed. With ID it refers to the row.
 	CreatedAt time.Time

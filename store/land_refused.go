@@ -5,17 +5,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/omnibox-go/omnibox"
 )
 
 // unreadable is a message that was refused for what is in it, as it can be kept:
-// its content as bytes, its headers aside, and every other text such that no
-// column refuses it.
+// its content as bytes, its headers aside, no time, and every other text such that
+// no column refuses it.
 func unreadable(e *omnibox.Event, reason string) *omnibox.Event {
 	o := *e.Origin
-	o.Unreadable = reason
+	o.Unreadable, o.OccurredAt = reason, time.Time{}
 	if o.RawHeaders == nil {
 		o.RawHeaders = rawHeaders(e.Headers)
 	}

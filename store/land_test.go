@@ -52,7 +52,7 @@ func TestAMessageThatTheDatabaseRefusesIsKept(t *testing.T) {
 	b := inboxBed(t, false)
 	s := b.inbox(t, store.Config{})
 	const secret = "hunter2"
-	all := messages(12)
+	all := messages(13)
 	all[1].Payload = json.RawMessage(`{"text":"` + secret + `\u0000"}`)
 	all[2].Type = strings.Repeat("x", 101)
 	all[3].Headers = map[string]string{"h": "a\x00" + secret}
@@ -64,10 +64,11 @@ func TestAMessageThatTheDatabaseRefusesIsKept(t *testing.T) {
 	all[8].Payload = json.RawMessage(`{"text":"\ud800"}`)
 	all[9].Origin.Unreadable, all[9].Origin.RawHeaders = "garbage", []byte(`[{"key":"\u0000","value":""}]`)
 	all[10].Origin.Unreadable, all[10].Origin.RawHeaders = "garbage", []byte(`[{"key":`)
-	require.Equal(t, store.Landed{New: 2, Unreadable: 10}, land(t, s, all...))
-	require.Equal(t, store.Landed{Duplicates: 12}, land(t, s, all...), "each has its id, or its place")
-	require.Equal(t, 10, one[int](t, b, "select count(*) from omnibox.dead_letters where state = 'open' and error_class = 'permanent'"))
-	require.Equal(t, 10, one[int](t, b, `select count(*) from inbox_events where status = 'failed' and attempts_made = max_attempts and body is not null and raw_headers is not null`))
+	all[11].Origin.OccurredAt = time.UnixMilli(1e16) // microseconds for milliseconds, and then some
+	require.Equal(t, store.Landed{New: 2, Unreadable: 11}, land(t, s, all...))
+	require.Equal(t, store.Landed{Duplicates: 13}, land(t, s, all...), "each has its id, or its place")
+	require.Equal(t, 11, one[int](t, b, "select count(*) from omnibox.dead_letters where state = 'open' and error_class = 'permanent'"))
+	require.Equal(t, 11, one[int](t, b, `select count(*) from inbox_events where status = 'failed' and attempts_made = max_attempts and body is not null and raw_headers is not null`))
 	require.Equal(t, "row refused by a trigger, or for one of its values", one[string](t, b, `select distinct substring(error from 'row refused[^(]*[a-z]')
 		from omnibox.dead_letters where error like 'the database refuses it: ERROR: row refused%'`))
 	require.Zero(t, one[int](t, b, `select count(*) from omnibox.dead_letters d join inbox_events e on e.id = d.event_id where (d.error || e.last_error) like '%' || $1 || '%'`, secret))
