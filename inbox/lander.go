@@ -184,7 +184,7 @@ func (r *landing) warn(ctx context.Context, what string, err error) {
 // commitHandled commits the offsets up to the first message of each partition that
 // still needs somebody.
 func (r *landing) commitHandled(ctx context.Context) error {
-	r.uncommitted.keep(r.Consumer.Status().Assigned)
+	r.uncommitted.keep(r.Consumer.Status)
 	for {
 		ids := r.uncommitted.first(settleChunk)
 		if len(ids) == 0 {

@@ -3,6 +3,7 @@ package inbox
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -47,10 +48,12 @@ func (u *uncommitted) add(events []*omnibox.Event) {
 	}
 }
 
-// keep forgets partitions that are not assigned any more.
-func (u *uncommitted) keep(assigned []broker.Assignment) {
+// keep forgets partitions that are not assigned any more. It asks under the lock, so
+// that one whose messages are added meanwhile is not forgotten.
+func (u *uncommitted) keep(status func() broker.ConsumerStatus) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	assigned := status().Assigned
 	for at, all := range u.partitions {
 		if !slices.ContainsFunc(assigned, func(a broker.Assignment) bool { return a.Partition == at }) {
 			u.n -= len(all)
@@ -59,17 +62,17 @@ func (u *uncommitted) keep(assigned []broker.Assignment) {
 	}
 }
 
-// first are the ids of the next n messages of every partition.
+// first are the ids of the next n messages of every partition, each once.
 func (u *uncommitted) first(n int) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var ids []string
+	ids := map[string]bool{}
 	for _, all := range u.partitions {
 		for _, w := range all[:min(n, len(all))] {
-			ids = append(ids, w.id)
+			ids[w.id] = true
 		}
 	}
-	return ids
+	return slices.Collect(maps.Keys(ids))
 }
 
 // heads are the places of the first message of each partition.
