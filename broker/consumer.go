@@ -66,7 +66,8 @@ type Consumer interface {
 	// to and including these offsets, and blocks until that is so. What belongs
 	// to a partition that is not, or no longer, this member's is left out
 	// silently, and an offset below one that was committed since the partition
-	// was assigned changes nothing. It retries until ctx ends; the error then is
+	// was assigned changes nothing. What the broker forbids, or has no topic for any
+	// more, is left out as well, and shows in Status and in the log. It retries until ctx ends; the error then is
 	// of omnibox.ClassUnreachable, and the offsets may or may not be committed.
 	Commit(ctx context.Context, done map[Partition]int64) error
 	// Pause stops handing out messages, after the calls of handle under way. The

@@ -195,6 +195,9 @@ func (h handler) keepBeginning(ctx context.Context, c *claim) {
 	h.mu.Lock()
 	end, known := h.ends[c.Partition]
 	known = known && c.committed < 0
+	if c.position >= 0 {
+		end = min(end, c.position) // the topic was made again since
+	}
 	h.mu.Unlock()
 	if !known {
 		return

@@ -92,7 +92,11 @@ func (c *Consumer) try(ctx context.Context, m *commitment, rest map[broker.Parti
 		if a.err != nil {
 			return a.err
 		}
-		return c.settle(m, a.resp, rest)
+		refused, err := c.settle(m, a.resp, rest)
+		if refused != nil {
+			c.complain("commit offsets, for want of which messages may come again", refused)
+		}
+		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -130,11 +134,11 @@ func hasMoved(resp *sarama.OffsetCommitResponse) bool {
 	return false
 }
 
-// settle reads the answer.
-func (c *Consumer) settle(m *commitment, resp *sarama.OffsetCommitResponse, rest map[broker.Partition]int64) error {
+// settle reads the answer: refused is what will not be tried again.
+func (c *Consumer) settle(m *commitment, resp *sarama.OffsetCommitResponse, rest map[broker.Partition]int64) (refused, failed error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var errs []error
+	var refusals, errs []error
 	for p, offset := range m.offsets {
 		code, ok := resp.Errors[p.Topic][p.ID]
 		if !ok {
@@ -151,19 +155,27 @@ func (c *Consumer) settle(m *commitment, resp *sarama.OffsetCommitResponse, rest
 		case cl == nil, isStranger(code) && cl.leaving() && c.session != nil && c.session.GenerationID() == m.generation:
 			delete(rest, p) // the partition is lost
 			continue
-		case code == sarama.ErrUnknownTopicOrPartition && cl.leaving(): // else what is in hand would wait for this, and the claim for that
-			delete(rest, p) // the topic is gone
+		case isForbidden(code), code == sarama.ErrUnknownTopicOrPartition && cl.leaving():
+			// What is in hand would wait for this for ever, and with it what is to be
+			// given up of the other partitions.
+			delete(rest, p)
+			refusals = append(refusals, fmt.Errorf("%s/%d: %w", p.Topic, p.ID, code))
 			continue
 		}
 		errs = append(errs, fmt.Errorf("%s/%d: %w", p.Topic, p.ID, code))
 	}
-	return errors.Join(errs...)
+	return errors.Join(refusals...), errors.Join(errs...)
 }
 
 // isStranger says that the broker has another idea of who we are: we have been
 // given up for dead, or are about to learn a new generation.
 func isStranger(code sarama.KError) bool {
 	return code == sarama.ErrUnknownMemberId || code == sarama.ErrIllegalGeneration || code == sarama.ErrFencedInstancedId
+}
+
+// isForbidden says that only a person can make the broker take the offset.
+func isForbidden(code sarama.KError) bool {
+	return code == sarama.ErrTopicAuthorizationFailed || code == sarama.ErrGroupAuthorizationFailed || code == sarama.ErrInvalidTopic
 }
 
 // renewed says that the member has learned a new generation meanwhile.

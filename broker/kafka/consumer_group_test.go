@@ -153,6 +153,27 @@ func TestATopicThatWasMadeAgainUnderItsGroup(t *testing.T) {
 	require.Equal(t, int64(4), w.Status().Assigned[0].Committed, "commits count from then on")
 }
 
+// The member lives on, and had noted where the topic ended.
+func TestATopicThatWasMadeAgainUnderAMemberThatBeganAtItsEnd(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	appendTo(t, numbered(0, 10), f.Brokers()...)
+	w := consume(t, broker.Subscription{Group: "g", Topics: []string{"t"}, From: broker.Latest}, commitEach, f.Brokers()...)
+	first := func() broker.Assignment {
+		if assigned := w.Status().Assigned; len(assigned) == 3 {
+			return assigned[0]
+		}
+		return broker.Assignment{}
+	}
+	until(t, func() bool { return first().Committed == 10 }, w)
+	require.NoError(t, f.DeleteTopic("t"))
+	require.NoError(t, f.CreateTopic("t", 3, nil))
+	appendTo(t, numbered(0, 2), f.Brokers()...)
+	until(t, func() bool { return first().Position >= 0 && first().Position <= 2 && len(w.Status().Assigned) == 3 }, w)
+	appendTo(t, numbered(0, 4), f.Brokers()...)
+	until(t, func() bool { return first().Committed == 6 }, w)
+}
+
 // A group whose members know eager rebalances only is shared as they do it.
 func TestAGroupThatAnotherProgramShares(t *testing.T) {
 	t.Parallel()
@@ -225,19 +246,7 @@ func TestAMemberThatWasGivenUp(t *testing.T) {
 				return resp, nil, true
 			}
 			commits.Store(true)
-			oc := req.(*kmsg.OffsetCommitRequest)
-			resp := oc.ResponseKind().(*kmsg.OffsetCommitResponse)
-			for _, t := range oc.Topics {
-				rt := kmsg.NewOffsetCommitResponseTopic()
-				rt.Topic = t.Topic
-				for _, p := range t.Partitions {
-					rp := kmsg.NewOffsetCommitResponseTopicPartition()
-					rp.Partition, rp.ErrorCode = p.Partition, unknownMember
-					rt.Partitions = append(rt.Partitions, rp)
-				}
-				resp.Topics = append(resp.Topics, rt)
-			}
-			return resp, nil, true
+			return refuseCommit(req, map[string]int16{"t": unknownMember}), nil, true
 		})
 	}
 	appendTo(t, numbered(0, 5), f.Brokers()...)
@@ -274,6 +283,60 @@ func TestATopicThatIsDeletedWhileItsMessagesAreInHand(t *testing.T) {
 		return len(s.Assigned) == 1 && s.Assigned[0].Committed == 1
 	}, w)
 	require.Equal(t, "other", w.all()[len(w.all())-1].Topic)
+}
+
+// A right that is withdrawn while messages are in hand holds nobody else up, and its
+// offsets are committed once it is back.
+func TestOffsetsThatMayNotBeCommitted(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	require.NoError(t, f.CreateTopic("other", 1, nil))
+	var forbidden atomic.Bool
+	forbidden.Store(true)
+	f.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		for _, topic := range req.(*kmsg.OffsetCommitRequest).Topics {
+			if topic.Topic == "t" && forbidden.Load() {
+				const topicAuthorizationFailed = 29
+				return refuseCommit(req, map[string]int16{"t": topicAuthorizationFailed}), nil, true
+			}
+		}
+		return nil, nil, false
+	})
+	w := consume(t, broker.Subscription{Group: "g", Topics: []string{"t", "other"}}, commitEach, f.Brokers()...)
+	committed := func(topic string) int64 {
+		for _, a := range w.Status().Assigned {
+			if a.Topic == topic && a.ID == 0 {
+				return a.Committed
+			}
+		}
+		return -2
+	}
+	appendTo(t, numbered(0, 5), f.Brokers()...)
+	until(t, func() bool { return len(w.all()) == 5 && w.Status().Err != nil }, w)
+	require.ErrorContains(t, w.Status().Err, "commit offsets, for want of which messages may come again: t/0: ")
+	appendTo(t, []broker.Message{{Topic: "other", Value: []byte("x")}}, f.Brokers()...)
+	until(t, func() bool { return committed("other") == 1 }, w)
+	require.Less(t, committed("t"), int64(5))
+	forbidden.Store(false)
+	appendTo(t, numbered(0, 1), f.Brokers()...)
+	until(t, func() bool { return committed("t") == 6 }, w)
+}
+
+// refuseCommit answers a commit with a code for each topic.
+func refuseCommit(req kmsg.Request, codes map[string]int16) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+	for _, t := range req.(*kmsg.OffsetCommitRequest).Topics {
+		rt := kmsg.NewOffsetCommitResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewOffsetCommitResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, codes[t.Topic]
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
 }
 
 func TestConsumersAreCheckedBeforeTheyConnect(t *testing.T) {
