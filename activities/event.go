@@ -120,8 +120,8 @@ func (a *Events) Publish(ctx context.Context, in PublishIn) (pipeline.Took, erro
 func (a *Events) run(ctx context.Context, in EventIn, part func(context.Context) (pipeline.Took, error)) (pipeline.Took, error) {
 	local := activity.GetInfo(ctx).IsLocalActivity
 	if !local {
+		ctx = context.WithoutCancel(ctx) // an attempt under way goes on, and is heard of: what ends it is its lease
 		defer heartbeats(ctx, func() any { return nil })()
-		ctx = context.WithoutCancel(ctx) // an attempt under way goes on: what ends it is its lease
 	}
 	took, err := part(ctx)
 	if err != nil {

@@ -21,8 +21,7 @@ func (e *event) quickly(ctx workflow.Context) (Took, error) {
 		if e.Plan.Inbox {
 			handle = e.actions.Apply
 		}
-		took, err = local(ctx, e.handling(), handle, activities.PublishIn{EventIn: e.EventIn, From: from})
-		e.Turn = e.Turn.Next(took)
+		took, err = e.next(local(ctx, e.handling(), handle, activities.PublishIn{EventIn: e.EventIn, From: from}))
 	}
 	switch {
 	case temporal.IsCanceledError(err):
@@ -62,13 +61,12 @@ func (e *event) stepsToLastLong(ctx workflow.Context) (took Took, from int, err 
 			return took, from, nil
 		case long > 0:
 			in := activities.StepsIn{EventIn: e.EventIn, From: from, To: from + long}
-			took, err = local(ctx, e.handling(), e.actions.Steps, in)
+			took, err = e.next(local(ctx, e.handling(), e.actions.Steps, in))
 			from += long
 		default:
-			took, err = e.step(ctx, from)
+			took, err = e.next(e.step(ctx, from))
 			from++
 		}
-		e.Turn = e.Turn.Next(took)
 	}
 	return took, from, err
 }
@@ -78,16 +76,14 @@ func (e *event) stepsToLastLong(ctx workflow.Context) (took Took, from int, err 
 // gone; so an error is the end of the workflow itself.
 func (e *event) carefully(ctx workflow.Context) (took Took, err error) {
 	for n := 0; n < len(e.Plan.Steps) && err == nil && goesOn(took); n++ {
-		took, err = e.step(ctx, n)
-		e.Turn = e.Turn.Next(took)
+		took, err = e.next(e.step(ctx, n))
 	}
 	if err == nil && goesOn(took) {
 		handle := activityPublish
 		if e.Plan.Inbox {
 			handle = activityApply
 		}
-		took, err = e.until(ctx, e.way()+" topic "+e.Turn.Topic, handle, e.handling(), activities.PublishIn{EventIn: e.EventIn, From: len(e.Plan.Steps)})
-		e.Turn = e.Turn.Next(took)
+		took, err = e.next(e.until(ctx, e.way()+" topic "+e.Turn.Topic, handle, e.handling(), activities.PublishIn{EventIn: e.EventIn, From: len(e.Plan.Steps)}))
 	}
 	if err != nil {
 		return took, err
@@ -103,6 +99,14 @@ func (e *event) commit(ctx workflow.Context, took Took) (Took, error) {
 	return e.finish(took, func(in activities.FinishIn) (Took, error) {
 		return do(ctx, string(took.Verdict), timeouts{whole: e.lease()}, e.actions.Commit, in)
 	})
+}
+
+// next is the turn for what follows a part; what failed as a whole has changed nothing.
+func (e *event) next(took Took, err error) (Took, error) {
+	if err == nil {
+		e.Turn = e.Turn.Next(took)
+	}
+	return took, err
 }
 
 // goesOn tells whether the next part is to follow.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -108,7 +109,8 @@ func TestPauseDoesNotWaitForTheDrain(t *testing.T) {
 	env.OnActivity("Fetch", mock.Anything, mock.Anything).Return(activities.FetchOut{Gone: true}, nil)
 	env.OnActivity("Drain", mock.Anything, mock.Anything).After(30*time.Minute).Return(activities.DrainOut{}, nil)
 	env.OnActivity("SetPaused", mock.Anything, mock.Anything).Return(
-		func(_ context.Context, in activities.SetPausedIn) (activities.SetPausedOut, error) {
+		func(ctx context.Context, in activities.SetPausedIn) (activities.SetPausedOut, error) {
+			require.Zero(t, activity.GetInfo(ctx).HeartbeatTimeout, "it has none, and would be repeated while it runs")
 			paused = append(paused, in)
 			return activities.SetPausedOut{}, nil
 		})

@@ -8,7 +8,8 @@ import (
 	"github.com/omnibox-go/omnibox/activities"
 )
 
-// setPausedTimeout is for one statement.
+// setPausedTimeout is for one statement. There is no heartbeat to miss: it would start
+// another attempt beside one that may still write, over what came after it.
 const setPausedTimeout = 30 * time.Second
 
 // listen applies the signals of a poller beside its main loop: a pause must not
@@ -31,7 +32,7 @@ func (p *poller) listen(ctx workflow.Context) *signals {
 		for workflow.Await(ctx, func() bool { return p.Wanted != nil }) == nil {
 			in := p.Wanted
 			// the policy has no end: an error here is the workflow's own end
-			_, _ = do(ctx, map[bool]string{true: "pause", false: "resume"}[in.Paused], p.within(setPausedTimeout), p.relay.SetPaused, *in)
+			_, _ = do(ctx, map[bool]string{true: "pause", false: "resume"}[in.Paused], timeouts{whole: setPausedTimeout}, p.relay.SetPaused, *in)
 			if p.Wanted == in { // else another has come meanwhile
 				p.Wanted = nil
 			}

@@ -29,6 +29,7 @@ func TestRetryNowDuringAnAttemptThatFails(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.inLane("workflow")
+	b.outbox(func(o *config.Outbox) { o.Lease = 5 * time.Second })
 	var calls atomic.Int32
 	under, goOn := make(chan struct{}), make(chan struct{})
 	b.start(worker.Step(pipelineName, &step{run: func(context.Context, *omnibox.Event, int) error {
@@ -47,16 +48,13 @@ func TestRetryNowDuringAnAttemptThatFails(t *testing.T) {
 	c, id := b.temporal(), b.eventID("k", 1)
 	require.NoError(t, c.SignalWorkflow(t.Context(), id, "", workflows.SignalRetryNow, workflows.EventSignal{By: "ops"}))
 	eventually(t, "the signal has been taken", func() bool {
-		for _, e := range historyOf(t, c, id) {
-			if e.GetEventType() == enums.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED {
-				return true
-			}
-		}
-		return false
+		return happened(t, c, id, "", enums.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED)
 	})
+	time.Sleep(8 * time.Second) // the attempt is heard of for longer than it need be
 	close(goOn)
 	require.Equal(t, []string{"k/1"}, b.awaitRecords(1))
 	require.Equal(t, omnibox.Completed, resultOf(t, c, id).Verdict)
+	require.False(t, happened(t, c, id, "", enums.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT))
 	require.Equal(t, 2, ask[int](b, "select attempts_made from outbox_events"))
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
@@ -81,19 +80,7 @@ func (r quietRows) Resume(context.Context, string) error        { return nil }
 
 func historyLength(t *testing.T, c client.Client, id string) int {
 	t.Helper()
-	return len(eventTypes(t, c, id, ""))
-}
-
-// eventTypes are those of a run's history; without a run, of the newest.
-func eventTypes(t *testing.T, c client.Client, id, run string) (types []enums.EventType) {
-	t.Helper()
-	events := c.GetWorkflowHistory(t.Context(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		event, err := events.Next()
-		require.NoError(t, err)
-		types = append(types, event.GetEventType())
-	}
-	return types
+	return len(historyOf(t, c, id, ""))
 }
 
 // An idle process asks the database at most twice a second.

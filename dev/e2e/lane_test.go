@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,10 +34,16 @@ func (b *bed) eventID(key string, n int) string {
 	return workflows.EventID(b.prefix, pipelineName, id.String())
 }
 
-// historyOf gives the events of a workflow's last run.
-func historyOf(t *testing.T, c client.Client, id string) (events []*history.HistoryEvent) {
+// happened tells whether there is a history event of a type.
+func happened(t *testing.T, c client.Client, id, run string, what enums.EventType) bool {
 	t.Helper()
-	it := c.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	return slices.ContainsFunc(historyOf(t, c, id, run), func(e *history.HistoryEvent) bool { return e.GetEventType() == what })
+}
+
+// historyOf gives the events of a workflow's run; without one, of the last.
+func historyOf(t *testing.T, c client.Client, id, run string) (events []*history.HistoryEvent) {
+	t.Helper()
+	it := c.GetWorkflowHistory(t.Context(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for it.HasNext() {
 		e, err := it.Next()
 		require.NoError(t, err)
@@ -65,7 +72,7 @@ func TestAHealthyEventTakesASmallWorkflow(t *testing.T) {
 	c := b.temporal()
 	for _, id := range []string{b.eventID("a", 1), b.eventID("b", 1), b.eventID("a", 2)} {
 		require.Equal(t, omnibox.Completed, resultOf(t, c, id).Verdict)
-		events, size := historyOf(t, c, id), 0
+		events, size := historyOf(t, c, id, ""), 0
 		for _, e := range events {
 			size += proto.Size(e)
 		}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -64,18 +63,18 @@ func TestASignalAloneIsNotLostWhenAPollerContinuesAsNew(t *testing.T) {
 	queue := "alone"
 	first, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, workflows.PollerWorkflow, workflows.PollerState{})
 	require.NoError(t, err)
-	happened := func(event enums.EventType) func() bool {
-		return func() bool { return slices.Contains(eventTypes(t, c, first.GetID(), first.GetRunID()), event) }
+	has := func(what enums.EventType) func() bool {
+		return func() bool { return happened(t, c, first.GetID(), first.GetRunID(), what) }
 	}
 
 	stop := startPollers(t, c, queue)
-	eventually(t, "it fetches", happened(enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED))
+	eventually(t, "it fetches", has(enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED))
 	stop()
 	startActivities(t, c, queue)
 	require.NoError(t, c.SignalWorkflow(t.Context(), first.GetID(), "", workflows.SignalPause, workflows.PauseSignal{By: "test"}))
-	eventually(t, "the fetch ends", happened(enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED))
+	eventually(t, "the fetch ends", has(enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED))
 	startPollers(t, c, queue)
-	eventually(t, "it continues as new", happened(enums.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW))
+	eventually(t, "it continues as new", has(enums.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW))
 
 	var state workflows.PollerState
 	eventually(t, "the next run answers", func() bool {
