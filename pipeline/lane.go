@@ -46,8 +46,12 @@ type Wave struct {
 // none that has failed before, was put back by a person while its workflow may
 // still wait for one, or is under suspicion. Backlog says that a drain is
 // needed for what is due: there is too much, or something that only a drain
-// handles. While the pipeline is paused nothing is due.
+// handles, or in the workflow lane of this process something has just been released
+// that it could not get on with. While the pipeline is paused nothing is due.
 func (p *Pipeline) Assign(ctx context.Context, in Wave) (assigned []*omnibox.Event, backlog bool, err error) {
+	if p.lull.lasts() {
+		return nil, true, nil
+	}
 	claimCtx, cancel := uncut(ctx, p.Lease)
 	defer cancel()
 	if suspects, err := p.Lane.Suspects(claimCtx, in.Slots); err != nil || suspects {

@@ -226,6 +226,9 @@ func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to
 	if err != nil {
 		return Took{}, err
 	}
+	if o.Verdict == omnibox.Released && (result == Stop || o.Class == omnibox.ClassUnreachable) {
+		p.lull.begin()
+	}
 	p.tell(ctx, o, turn.took())
 	took.Gone, took.Token, took.Begun = !e.Escalated || o.Verdict == omnibox.Released, e.Fence.Token, 0
 	return took, nil

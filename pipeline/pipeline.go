@@ -58,6 +58,7 @@ type Pipeline struct {
 	steps     []step
 	finishers []Finisher
 	carried   carried
+	lull      lull
 }
 
 // Defaults of a Config.

@@ -58,6 +58,36 @@ func TestRetryNowDuringAnAttemptThatFails(t *testing.T) {
 	require.Equal(t, 2, ask[int](b, "select attempts_made from outbox_events"))
 }
 
+// A step cannot reach what it needs for one event, which is due again at once: it does
+// not get one workflow after another, and others go on.
+//
+// trap: 13
+func TestAnOutageOfAStepDoesNotStartOneWorkflowAfterAnother(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.inLane("workflow")
+	var down atomic.Bool
+	down.Store(true)
+	var asked atomic.Int32
+	b.start(worker.Step(pipelineName, &step{run: func(_ context.Context, e *omnibox.Event, _ int) error {
+		if e.Key == "needy" && down.Load() {
+			asked.Add(1)
+			return omnibox.Unreachable(errors.New("no answer"))
+		}
+		return nil
+	}})).awaitReady()
+	b.enqueue(event("needy", 1), event("free", 1))
+	require.Equal(t, []string{"free/1"}, b.awaitRecords(1))
+	eventually(t, "it is tried again", func() bool { return asked.Load() >= 4 })
+	require.LessOrEqual(t, b.started(2), 3)
+	b.enqueue(event("free", 2))
+	require.Equal(t, []string{"free/1", "free/2"}, b.awaitRecords(2))
+	down.Store(false)
+	b.awaitRecords(3)
+	b.awaitSettled()
+	b.untouched()
+}
+
 // A pause stops events that have workflows too.
 func TestAPauseStopsEventWorkflows(t *testing.T) {
 	t.Parallel()
