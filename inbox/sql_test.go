@@ -178,14 +178,38 @@ func TestWhatTheCommitRefuses(t *testing.T) {
 		require.EqualError(t, err, text)
 		require.Equal(t, class, omnibox.ClassOf(err))
 	}
-	// what is refused before the handler runs says nothing about the message
-	b.before = func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "select 1 from nothing")
-		return err
+}
+
+// What is refused before the handler runs says nothing of the message, unless it is
+// refused for what is in the row.
+//
+// trap: 13
+func TestWhatIsRefusedBeforeTheHandler(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.on(succeed)
+	events := b.land(t, 1, "a")
+	for sql, want := range map[string]struct {
+		class omnibox.Class
+		text  string
+	}{
+		"select 1 from nothing":                                {omnibox.ClassUnreachable, `SQLSTATE 42P01: relation "nothing" does not exist`},
+		"set local role pg_monitor; select 1 from box":         {omnibox.ClassUnreachable, "SQLSTATE 42501: permission denied for table box"},
+		"set local statement_timeout = 1; select pg_sleep(10)": {omnibox.ClassUnreachable, "SQLSTATE 57014: canceling statement due to statement timeout"},
+		"select 1/0": {omnibox.ClassTransient, "SQLSTATE 22012: bad data"},
+		"do $$ begin raise 'no' using errcode = '42501'; end $$": {omnibox.ClassTransient, "SQLSTATE 42501: raised by a function"},
+		"alter table box add constraint undone check (not done)": {omnibox.ClassTransient, "SQLSTATE 23514: a constraint is violated, constraint undone, table box"},
+	} {
+		b.before = func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, sql)
+			return err
+		}
+		for _, a := range []*inbox.Applier{b.applier(t), b.applying(t, inbox.SQL("select apply($1)"))} {
+			err := a.Handle(t.Context(), events)[0]
+			require.EqualError(t, err, want.text)
+			require.Equal(t, want.class, omnibox.ClassOf(err))
+		}
 	}
-	err := b.applying(t, inbox.SQL("select apply($1)")).Handle(t.Context(), events)[0]
-	require.EqualError(t, err, `SQLSTATE 42P01: relation "nothing" does not exist`)
-	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(err))
 }
 
 // The longer of two entries counts, and what a handler says itself counts most.

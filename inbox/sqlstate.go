@@ -113,8 +113,9 @@ func (c classes) classifyIn(tx pgx.Tx, err error) error {
 }
 
 // classifyOwn is classify for an error of the transaction rather than the handler:
-// of its commit, if the handler has run, else of what comes before. That never
-// shows that the message is hopeless.
+// of its commit, if the handler has run, else of what comes before. That says nothing
+// of the message, unless its row is refused: with a right that is missing, or a lock
+// that another holds, no message would get on.
 func (c classes) classifyOwn(err error, ran bool) error {
 	e, refused := errors.AsType[*pgconn.PgError](err)
 	switch {
@@ -126,10 +127,19 @@ func (c classes) classifyOwn(err error, ran bool) error {
 		return omnibox.Unreachable(tell(err))
 	}
 	classed := c.classify(err)
-	if !ran && omnibox.ClassOf(classed) == omnibox.ClassPermanent {
-		return omnibox.Transient(tell(err))
+	switch {
+	case ran, omnibox.ClassOf(classed) == omnibox.ClassUnreachable:
+		return classed
+	case refused && !refusesRow(e):
+		return omnibox.Unreachable(tell(err))
 	}
-	return classed
+	return omnibox.Transient(tell(err))
+}
+
+// refusesRow tells whether an error may be of what is in a row: bad data, a constraint,
+// a limit, the check of a view, or a trigger that raises.
+func refusesRow(e *pgconn.PgError) bool {
+	return e.Routine == raised || slices.Contains([]string{"22", "23", "44", "54", "P0"}, e.Code[:min(2, len(e.Code))])
 }
 
 // isConflict tells whether a transaction was rolled back because of another one,
@@ -208,17 +218,20 @@ func refusalsIn(err error, found []*pgconn.PgError) []*pgconn.PgError {
 // speaking are the classes of SQLSTATE whose messages quote names, never values.
 var speaking = []string{"08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
 
+// raised is the routine of errors that PL/pgSQL raises, under any code.
+const raised = "exec_stmt_raise"
+
 // sayRefusal tells what the database refused, without what may quote a row: its
 // message only if that cannot, and never one that a function made up.
 func sayRefusal(e *pgconn.PgError) string {
-	const syntaxError, raise = "42601", "exec_stmt_raise" // of SQL made of values; of PL/pgSQL, under any code
-	if slices.Contains(speaking, e.Code[:min(2, len(e.Code))]) && e.Code != syntaxError && e.Routine != raise {
+	const syntaxError = "42601" // of SQL made of values
+	if slices.Contains(speaking, e.Code[:min(2, len(e.Code))]) && e.Code != syntaxError && e.Routine != raised {
 		return fmt.Sprintf("SQLSTATE %s: %s", e.Code, e.Message)
 	}
 	var said strings.Builder
 	said.WriteString("SQLSTATE " + e.Code)
 	switch {
-	case e.Routine == raise:
+	case e.Routine == raised:
 		said.WriteString(": raised by a function")
 	case strings.HasPrefix(e.Code, "22"):
 		said.WriteString(": bad data")

@@ -70,10 +70,10 @@ func WindowProblem(b config.Box, topic kafka.TopicInfo) string {
 	if topic.Err != nil || topic.Retention == 0 || topic.Retention > 0 && topic.Retention <= window {
 		return ""
 	}
-	keeps := "for ever"
+	keeps, cure := "for ever", "give the topic a retention, or the inbox a table that is not partitioned and keeps its rows"
 	if topic.Retention > 0 {
-		keeps = "for " + topic.Retention.String()
+		keeps, cure = "for "+topic.Retention.String(), "make the window longer than the retention"
 	}
-	return fmt.Sprintf("topic %s keeps messages %s, and %s.dedup_window is %s: what is consumed again after that is applied again; make the window longer than the retention",
-		topic.Name, keeps, b.Path(), window)
+	return fmt.Sprintf("topic %s keeps messages %s, and %s.dedup_window is %s: what is consumed again after that is applied again; %s",
+		topic.Name, keeps, b.Path(), window, cure)
 }

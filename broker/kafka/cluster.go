@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -143,7 +142,9 @@ func (c *cluster) limits(ctx context.Context, topics []string) (map[string]int, 
 	found, err := c.settings(ctx, topics, keyMaxMessageBytes)
 	out := make(map[string]int, len(found))
 	for topic, settings := range found {
-		out[topic] = int(settings[keyMaxMessageBytes])
+		if n := maxMessageBytes(settings); n > 0 {
+			out[topic] = n
+		}
 	}
 	return out, err
 }
@@ -152,11 +153,11 @@ func (c *cluster) limits(ctx context.Context, topics []string) (map[string]int, 
 const (
 	keyMaxMessageBytes = "max.message.bytes"
 	keyRetention       = "retention.ms"
+	keyCleanup         = "cleanup.policy"
 )
 
-// settings gives numbers of topics' configurations, leaving out those that we may
-// not know.
-func (c *cluster) settings(ctx context.Context, topics []string, keys ...string) (map[string]map[string]int64, error) {
+// settings gives topics' configurations, leaving out what we may not know.
+func (c *cluster) settings(ctx context.Context, topics []string, keys ...string) (map[string]map[string]string, error) {
 	req := &sarama.DescribeConfigsRequest{Version: 1}
 	for _, t := range topics {
 		req.Resources = append(req.Resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: keys})
@@ -169,17 +170,16 @@ func (c *cluster) settings(ctx context.Context, topics []string, keys ...string)
 	if err != nil {
 		return nil, fmt.Errorf("fetch configuration of topics: %w", err)
 	}
-	out := make(map[string]map[string]int64)
+	out := make(map[string]map[string]string)
 	for _, r := range resp.Resources {
 		for _, e := range r.Configs {
-			n, err := strconv.ParseInt(e.Value, 10, 64)
-			if err != nil || !slices.Contains(keys, e.Name) {
+			if !slices.Contains(keys, e.Name) {
 				continue
 			}
 			if out[r.Name] == nil {
-				out[r.Name] = map[string]int64{}
+				out[r.Name] = map[string]string{}
 			}
-			out[r.Name][e.Name] = n
+			out[r.Name][e.Name] = e.Value
 		}
 	}
 	return out, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -23,10 +25,24 @@ type TopicInfo struct {
 	Err       error
 }
 
-// retention of so many milliseconds; for ever is written as -1, or as more than
-// anybody lives to see.
-func retention(ms int64) time.Duration {
-	if ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+// maxMessageBytes is that of a topic's settings, 0 if they have none.
+func maxMessageBytes(settings map[string]string) int {
+	n, _ := strconv.Atoi(settings[keyMaxMessageBytes])
+	return n
+}
+
+// retention is that of a topic's settings, 0 if they have none. For ever is written as
+// -1, or as more than anybody lives to see; and a topic that is only compacted keeps
+// the last message of each key for ever, whatever else is written.
+func retention(settings map[string]string) time.Duration {
+	ms, err := strconv.ParseInt(settings[keyRetention], 10, 64)
+	cleanup, told := settings[keyCleanup]
+	switch {
+	case told && !strings.Contains(cleanup, "delete"):
+		return -1
+	case err != nil:
+		return 0
+	case ms < 0 || ms > math.MaxInt64/int64(time.Millisecond):
 		return -1
 	}
 	return time.Duration(ms) * time.Millisecond
@@ -41,12 +57,12 @@ func (p *Publisher) CheckTopics(ctx context.Context, names ...string) ([]TopicIn
 		if err != nil {
 			return err
 		}
-		settings, err := p.cluster.settings(ctx, names, keyMaxMessageBytes, keyRetention)
+		settings, err := p.cluster.settings(ctx, names, keyMaxMessageBytes, keyRetention, keyCleanup)
 		if err != nil {
 			return err
 		}
 		for _, m := range meta.Topics {
-			info := TopicInfo{Name: m.Name, Partitions: len(m.Partitions), MaxMessageBytes: int(settings[m.Name][keyMaxMessageBytes]), Retention: retention(settings[m.Name][keyRetention])}
+			info := TopicInfo{Name: m.Name, Partitions: len(m.Partitions), MaxMessageBytes: maxMessageBytes(settings[m.Name]), Retention: retention(settings[m.Name])}
 			if m.Err == sarama.ErrUnknownTopicOrPartition {
 				info.Err = missing(m.Name, "its name")
 			} else if m.Err != sarama.ErrNoError {

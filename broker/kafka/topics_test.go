@@ -137,14 +137,23 @@ func TestLimitsThatWeMayNotKnow(t *testing.T) {
 func TestCheckTopics(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
+	const week = "604800000"
+	require.NoError(t, f.CreateTopic("compacted", 3, map[string]string{"retention.ms": week, "cleanup.policy": "compact"}))
+	require.NoError(t, f.CreateTopic("both", 3, map[string]string{"retention.ms": week, "cleanup.policy": "compact,delete"}))
 	p := dial(t, kafka.Config{}, f.Brokers()...)
-	infos, err := p.CheckTopics(t.Context(), "t", "missing")
+	infos, err := p.CheckTopics(t.Context(), "t", "missing", "compacted", "both")
 	require.NoError(t, err)
-	require.Len(t, infos, 2)
+	require.Len(t, infos, 4)
 	for _, info := range infos {
-		if info.Name == "missing" {
+		switch info.Name {
+		case "missing":
 			require.ErrorContains(t, info.Err, "create it")
 			continue
+		case "compacted":
+			require.Negative(t, info.Retention, "the last message of each key is there for ever")
+			continue
+		case "both":
+			require.Equal(t, 7*24*time.Hour, info.Retention)
 		}
 		require.NoError(t, info.Err)
 		require.Equal(t, 3, info.Partitions)

@@ -46,7 +46,7 @@ func TestTemporalDownIsWorkedAround(t *testing.T) {
 	b.awaitRecords(1100)
 	require.NoError(t, proxy.Restore())
 	eventually(t, "Temporal's again", func() bool { _, ready := w.readyz(); return ready.Phase == "running" })
-	before := b.started(2)
+	before := b.started()
 	write(111, 120)
 	records := b.awaitRecords(1200)
 	b.awaitSettled()
@@ -55,7 +55,7 @@ func TestTemporalDownIsWorkedAround(t *testing.T) {
 		k := fmt.Sprintf("k%d", key)
 		require.Equal(t, series(k, 1, 120), firsts(only(k, records)))
 	}
-	require.LessOrEqual(t, b.started(2)-before, budget+threshold)
+	require.LessOrEqual(t, b.started()-before, budget+threshold)
 }
 
 // A worker that finds no Temporal at its start relays too.
