@@ -124,6 +124,8 @@ func (p *Pipeline) Drain(ctx context.Context, in Drain) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("claim slots: %w", err)
 	}
+	ctx, cancel = p.untilEnding(ctx)
+	defer cancel()
 	stopped, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	d := &drain{Pipeline: p, Drain: in, claim: claim, hand: newInHand(), kick: make(chan struct{}, 1), stop: stop, stopped: stopped}

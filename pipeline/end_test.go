@@ -226,13 +226,14 @@ func TestStopAtEveryAwaitPoint(t *testing.T) {
 	}
 	for name, hook := range points {
 		for _, nth := range []int32{1, 2, 5} {
-			t.Run(name+" stops", func(t *testing.T) { stopAt(t, hook, nth, false) })
-			t.Run(name+" cancelled", func(t *testing.T) { stopAt(t, hook, nth, true) })
+			for _, how := range []string{"stops", "is cancelled", "ends"} {
+				t.Run(name+" "+how, func(t *testing.T) { stopAt(t, hook, nth, how) })
+			}
 		}
 	}
 }
 
-func stopAt(t *testing.T, hook func(b *bed, now func()), nth int32, cancelled bool) {
+func stopAt(t *testing.T, hook func(b *bed, now func()), nth int32, how string) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +245,8 @@ func stopAt(t *testing.T, hook func(b *bed, now func()), nth int32, cancelled bo
 		b.broker.SetDelay(time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		stop := make(chan struct{})
+		stop, ending := make(chan struct{}), make(chan struct{})
+		b.cfg.Ending = ending
 		var calls atomic.Int32
 		var once sync.Once
 		hook(b, func() {
@@ -252,10 +254,13 @@ func stopAt(t *testing.T, hook func(b *bed, now func()), nth int32, cancelled bo
 				return
 			}
 			once.Do(func() {
-				if cancelled {
-					cancel()
-				} else {
+				switch how {
+				case "stops":
 					close(stop)
+				case "is cancelled":
+					cancel()
+				case "ends":
+					close(ending)
 				}
 			})
 			time.Sleep(time.Millisecond) // the others notice first

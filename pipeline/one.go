@@ -161,6 +161,8 @@ func (p *Pipeline) FinishOne(ctx context.Context, turn Turn, took Took) (Took, e
 // part does the part of the work on an event that leads from one place among the
 // steps to another, and settles what is not for FinishOne.
 func (p *Pipeline) part(ctx context.Context, turn Turn, from, to int, run func(context.Context, carriedEvent) (Result, error)) (Took, error) {
+	ctx, cancel := p.untilEnding(ctx)
+	defer cancel()
 	if _, open := p.Breaker.Open(); open {
 		return p.LetGo(ctx, turn, omnibox.ClassUnreachable)
 	}

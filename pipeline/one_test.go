@@ -287,21 +287,34 @@ func TestPartIsDoneAgain(t *testing.T) {
 // trap: 17
 func TestWorkOnOneEventIsCancelled(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newLaneBed()
+	for _, how := range []string{"by its context", "by the end of the process"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newLaneBed()
 
-		turn, written := b.handed(t, 1)
-		ctx, cancel := context.WithCancel(t.Context())
-		b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
-			cancel()
-			return pipeline.Next, ctx.Err()
+				turn, written := b.handed(t, 1)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				ending := make(chan struct{})
+				b.cfg.Ending = ending
+				b.step(func(ctx context.Context, _ *omnibox.Event) (pipeline.Result, error) {
+					if how == "by its context" {
+						cancel()
+					} else {
+						close(ending)
+					}
+					<-ctx.Done()
+					return pipeline.Next, ctx.Err()
+				})
+				took, err := pipeline.New(b.cfg).HandleOne(ctx, turn, 0)
+				require.NoError(t, err)
+				require.Equal(t, omnibox.Released, took.Verdict)
+				require.True(t, took.Gone)
+				b.untouched(t, written)
+			})
 		})
-		took, err := pipeline.New(b.cfg).HandleOne(ctx, turn, 0)
-		require.NoError(t, err)
-		require.Equal(t, omnibox.Released, took.Verdict)
-		require.True(t, took.Gone)
-		b.untouched(t, written)
-	})
+	}
 }
 
 // trap: 13

@@ -48,7 +48,11 @@ type Config struct {
 	// Lease is how long a claim lasts; it is extended at a third of it.
 	// Defaults to 15 s.
 	Lease time.Duration
-	Log   *slog.Logger
+	// Ending, if set, is closed shortly before the process ends. It ends the contexts
+	// of steps and handlers: what they do not come to the end of is released, and not
+	// counted as a delivery that ended the process.
+	Ending <-chan struct{}
+	Log    *slog.Logger
 }
 
 // Pipeline moves the events of one box. It is safe for concurrent use: several

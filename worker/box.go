@@ -53,6 +53,8 @@ const (
 	ensureEvery = 5 * time.Second
 	longPoll    = 15 * time.Minute
 	linger      = 10 * time.Second
+	// mostGiveBack is how much of the grace is for giving back what is under way.
+	mostGiveBack = 5 * time.Second
 )
 
 func newBox(w *Worker, cfg config.Box, owner string, events *eventMetrics) (*box, error) {
@@ -89,7 +91,7 @@ func (b *box) run(ctx context.Context) {
 	var scan sync.WaitGroup
 	scan.Go(func() { rows.scan(scanCtx, b.state.database) })
 	defer func() { stopScan(); scan.Wait() }()
-	alone := b.build(rows)
+	alone := b.build(rows, ending(ctx, b.worker.cfg.Shutdown.Grace))
 	if b.cfg.Inbox != nil {
 		var forgetting sync.WaitGroup
 		defer forgetting.Wait()
@@ -116,6 +118,16 @@ func (b *box) run(ctx context.Context) {
 		w.Stop()
 		b.starts.wait()
 	}
+}
+
+// ending is closed when ctx has ended and most of the grace is over. The rest is for
+// what is under way then to be given back.
+func ending(ctx context.Context, grace time.Duration) <-chan struct{} {
+	soon := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(grace-min(grace/4, mostGiveBack), func() { close(soon) })
+	})
+	return soon
 }
 
 // insist tries until it works, and shows what it waits for. It returns false
@@ -190,7 +202,7 @@ func refuseForeign(ctx context.Context, s *store.Store) error {
 
 // build puts the pipeline together, and the activities that work with it. It
 // returns the pipeline as it is without Temporal.
-func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
+func (b *box) build(rows *rows, ending <-chan struct{}) (alone *pipeline.Pipeline) {
 	o := b.worker.options
 	cfg := pipeline.Config{
 		Name: b.name, Breaker: b.breaker,
@@ -198,7 +210,7 @@ func (b *box) build(rows *rows) (alone *pipeline.Pipeline) {
 		Finishers:   []pipeline.Finisher{b.metrics.of(b.name)},
 		StepTimeout: b.cfg.StepTimeout,
 		Retry:       pipeline.Retry{Base: cmp.Or(b.cfg.Retry.Base, -1), Max: b.cfg.Retry.Max},
-		Batch:       b.cfg.Batch, Lease: b.cfg.Lease, Log: b.log,
+		Batch:       b.cfg.Batch, Lease: b.cfg.Lease, Ending: ending, Log: b.log,
 	}
 	lane := b.lane()
 	if b.cfg.Inbox != nil {

@@ -223,8 +223,9 @@ type Log struct {
 
 // Shutdown of a worker.
 type Shutdown struct {
-	// Grace is how long work under way may take to finish and give up its
-	// leases.
+	// Grace is how long work under way may take to finish and give up its leases.
+	// When a quarter of it is left, 5s at most, the contexts of steps and handlers
+	// end: their events are free at once then, and not counted as failed.
 	Grace time.Duration `yaml:"grace" default:"20s" min:"1s" max:"10m"`
 }
 
