@@ -82,6 +82,9 @@ func TestNothingIsLostOrOutOfOrderWhateverBreaks(t *testing.T) {
 		t.Run("exactly once", func(t *testing.T) {
 			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-once", Claim: "shard", Ack: "exactly-once-inbox", Faults: *count})
 		})
+		t.Run("rows leased", func(t *testing.T) {
+			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-row", Claim: "row", Ack: "on-persist", Faults: *count})
+		})
 		t.Run("lane workflow", func(t *testing.T) {
 			campaign(t, &Campaign{Servers: s, Command: stock, Name: "inbox-workflow", Claim: "shard", Lane: "workflow", Ack: "on-persist", Rate: 5, Keys: 15, Faults: *count})
 		})
