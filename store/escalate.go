@@ -71,6 +71,11 @@ func (s *Store) park(ctx context.Context, tx pgx.Tx, dead []omnibox.Outcome) err
 	if err != nil {
 		return err
 	}
+	return sayParked(rows, dead)
+}
+
+// sayParked says in the events which of them are parked: those whose ids are in rows.
+func sayParked(rows pgx.Rows, dead []omnibox.Outcome) error {
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
 		return err

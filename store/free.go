@@ -80,6 +80,10 @@ func (s *Store) endHold(ctx context.Context, tx pgx.Tx, h hold) error {
 	if _, err := tx.Exec(ctx, byIndex); err != nil {
 		return err
 	}
+	key := named{"table": s.table, "topic": h.Topic, "key": h.Key}
+	if _, err := tx.Exec(ctx, s.sql["lock_holds"], key); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, s.sql["end_hold"], named{"table": s.table, "topic": h.Topic, "key": h.Key, "reason": h.Reason})
 	if err != nil {
 		return err

@@ -127,6 +127,30 @@ func TestALongQueueIsNotOvertakenWhileItIsSetFree(t *testing.T) {
 	require.Equal(t, last[0], events[n].ID)
 }
 
+// A settle ends the hold of an event while a person ends that of the key: one of
+// them sets free what is behind both.
+func TestTwoHoldsThatEndAtOnceLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	b, s, _, first := bigKey(t, 3)
+	_, err := s.PauseKey(t.Context(), store.PauseKeyParams{Key: first.OrderKey(), By: "ann"})
+	require.NoError(t, err)
+	resumed := make(chan error, 1)
+	require.NoError(t, pgx.BeginFunc(t.Context(), b.db, func(tx pgx.Tx) error {
+		if err := s.CommitTx(t.Context(), tx, completed(*first)); err != nil {
+			return err
+		}
+		go func() {
+			_, err := s.ResumeKey(t.Context(), first.OrderKey())
+			resumed <- err
+		}()
+		require.Eventually(t, func() bool { return b.waitingForLocks(t) == 1 || len(resumed) == 1 }, waitLong, poll)
+		return nil
+	}))
+	require.NoError(t, <-resumed)
+	require.Zero(t, one[int](t, b, "select count(*) from omnibox.holds"))
+	require.Zero(t, b.held(t), "marks without a hold")
+}
+
 // What the settle of several keys sets free at once is bounded for all of them.
 func TestASettleSetsSoMuchFreeAtOnce(t *testing.T) {
 	t.Parallel()

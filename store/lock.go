@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -80,8 +81,12 @@ func (s *Store) rowArgs(outcomes []omnibox.Outcome) named {
 func (s *Store) lostOf(ctx context.Context, tx pgx.Tx, outcomes, live []omnibox.Outcome) error {
 	lost := len(outcomes) - len(live)
 	if lost > 0 && s.cfg.Claim == ClaimRow {
+		missing := notIn(outcomes, live)
 		var err error
-		if lost, err = s.lostRows(ctx, tx, notIn(outcomes, live)); err != nil {
+		if lost, err = s.lostRows(ctx, tx, missing); err != nil {
+			return err
+		}
+		if err := s.recallParked(ctx, tx, missing); err != nil {
 			return err
 		}
 	}
@@ -89,6 +94,24 @@ func (s *Store) lostOf(ctx context.Context, tx pgx.Tx, outcomes, live []omnibox.
 		return nil
 	}
 	return fmt.Errorf("%d of %d events: %w", lost, len(outcomes), omnibox.ErrLeaseLost)
+}
+
+// recallParked says in events that were dead already, so that the call is a
+// repetition, whether they are parked.
+func (s *Store) recallParked(ctx context.Context, tx pgx.Tx, missing []omnibox.Outcome) error {
+	dead := slices.DeleteFunc(missing, func(o omnibox.Outcome) bool { return o.Verdict != omnibox.Dead })
+	if len(dead) == 0 || s.cfg.Escalation.Parked == 0 {
+		return nil
+	}
+	var r refs
+	for _, o := range dead {
+		r.add(o.Event)
+	}
+	rows, err := tx.Query(ctx, s.sql["parked"], named{"table": s.table, "ids": r.ids.literal()})
+	if err != nil {
+		return err
+	}
+	return sayParked(rows, dead)
 }
 
 // notIn is what live, a part of outcomes in the same order, leaves.

@@ -135,6 +135,9 @@ func (s *Store) ResumeKey(ctx context.Context, key omnibox.OrderKey) (ResumeKeyR
 	var out ResumeKeyResult
 	args := named{"table": s.table, "topic": key.Topic, "key": key.Key}
 	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, s.sql["lock_holds"], args); err != nil {
+			return err
+		}
 		var p Pause
 		err := tx.QueryRow(ctx, s.sql["pause_key_release"], args).Scan(&p.At, &p.By)
 		if errors.Is(err, pgx.ErrNoRows) {

@@ -37,6 +37,9 @@ func (s *Store) commit(ctx context.Context, outcomes []omnibox.Outcome, isLive, 
 			live = append(live, o)
 		case !wasSettled(o):
 			lost++
+		case o.Verdict == omnibox.Dead:
+			letter := t.openLetter(o.Event.ID)
+			o.Event.Escalated = letter != nil && letter.parkedUntil.After(time.Now())
 		}
 	}
 	if lost > 0 && t.broken.allOrNothing {

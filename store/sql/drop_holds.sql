@@ -1,15 +1,19 @@
 -- Ends the holds of events, and returns them. Those with so much behind them that
 -- setting it free would take long stay until that is done; all that are not kept
 -- have at most @most rows behind them together.
--- Locks: the holds, for update, in order: waits for a fetch that is marking rows.
+-- Locks: all holds of the keys, for update, in order: waits for a fetch that is
+-- marking rows, and for whoever ends another hold of a key: see lock_holds.sql.
 -- Index: primary key of omnibox.holds; _held.
-with ending as materialized (
-	select h.topic, h.partition_key, h.reason
+with locked as materialized (
+	select h.topic, h.partition_key, h.reason, h.event_id = o.id as ends
 	from unnest(@ids::uuid[], @topics::text[], @keys::text[]) o (id, topic, partition_key)
-	join omnibox.holds h on h.table_name = @table
-		and h.topic = o.topic and h.partition_key = o.partition_key and h.event_id = o.id
+	join omnibox.holds h on h.table_name = @table and h.topic = o.topic and h.partition_key = o.partition_key
 	order by h.topic, h.partition_key, h.reason
 	for update of h
+), ending as (
+	select topic, partition_key, reason
+	from locked
+	where ends
 ), behind as (
 	select e.*, (
 		select count(*)

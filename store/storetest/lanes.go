@@ -378,6 +378,10 @@ func laneRepeats(t testing.TB, s System) {
 	for range 2 {
 		require.NoError(t, lane.Commit(t.Context(), out[:3]), "what is settled is not lost")
 	}
+	again := events[2] // as who begins anew knows it
+	again.Escalated = false
+	require.NoError(t, lane.Commit(t.Context(), []omnibox.Outcome{dead(&again)}))
+	require.True(t, again.Escalated, "it is parked still")
 	require.Equal(t, omnibox.StatusCompleted, row(t, s, events[0].ID).Status)
 	require.Equal(t, 1, row(t, s, events[1].ID).Attempts)
 	require.Len(t, s.DeadLetters(t), 1)
