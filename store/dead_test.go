@@ -351,6 +351,12 @@ func TestAnEventThatDiesTwiceHasTwoLetters(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, back.Replayed)
 	require.Equal(t, 2, get[int](t, b, "select replays from outbox_events"))
+
+	b.die(t, ids)
+	back, err = b.Replay(t.Context(), store.ReplayParams{IDs: []store.DeadID{{Letter: got.Letters[1].ID}}, By: "ann"})
+	require.NoError(t, err)
+	require.Equal(t, 1, back.Replayed, "by a number that was read before")
+	require.Zero(t, get[int](t, b, "select count(*) from omnibox.dead_letters where state = 'open'"))
 }
 
 func TestReplayWaitsForNobodyElse(t *testing.T) {

@@ -45,6 +45,10 @@ type ReplayParams struct {
 type ReplayResult struct {
 	Replayed int
 	Refused  []Refusal
+	// Until is the time by the database's clock from which on letters were left alone,
+	// if there were no IDs. With it as the filter's Until, a call does what a dry run
+	// has counted, and not what has died since.
+	Until time.Time
 }
 
 // Replay puts dead events back: they are pending and due, with no attempts
@@ -63,7 +67,7 @@ func (s *Store) Replay(ctx context.Context, p ReplayParams) (ReplayResult, error
 	if err != nil {
 		err = fmt.Errorf("replay dead letters of %s: %w", s.table, hint(err))
 	}
-	return ReplayResult{Replayed: r.done, Refused: r.refused}, err
+	return ReplayResult{Replayed: r.done, Refused: r.refused, Until: r.until}, err
 }
 
 // DiscardParams choose dead events to give up on purpose, as ReplayParams do.
@@ -84,6 +88,8 @@ type DiscardParams struct {
 type DiscardResult struct {
 	Discarded int
 	Refused   []Refusal
+	// Until is as in ReplayResult.
+	Until time.Time
 }
 
 // Discard closes dead letters without a replay; the rows stay failed. It works
@@ -98,7 +104,7 @@ func (s *Store) Discard(ctx context.Context, p DiscardParams) (DiscardResult, er
 	if err != nil {
 		err = fmt.Errorf("discard dead letters of %s: %w", s.table, hint(err))
 	}
-	return DiscardResult{Discarded: r.done, Refused: r.refused}, err
+	return DiscardResult{Discarded: r.done, Refused: r.refused, Until: r.until}, err
 }
 
 // deadRef refers to a dead event's row and letter. Letter is 0 for a row that
@@ -123,6 +129,7 @@ type resolution struct {
 
 	done    int
 	refused []Refusal
+	until   time.Time
 }
 
 func (s *Store) resolve(ctx context.Context, r *resolution, ids []DeadID, f DeadFilter) error {
@@ -153,6 +160,7 @@ func (s *Store) resolveFilter(ctx context.Context, r *resolution, f DeadFilter) 
 			return err
 		}
 	}
+	r.until = f.Until
 	if r.dryRun {
 		return s.countDead(ctx, r, f)
 	}
@@ -313,7 +321,7 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, r *resolution, refs []dea
 		events[i], created[i], letters[i] = ref.EventID, ref.CreatedAt, ref.Letter
 	}
 	rows, _ := tx.Query(ctx, s.sql["dead_replay"], named{
-		"events": events.literal(), "created": created, "letters": letters, "by": r.by, "quoted": QuoteTable(s.table),
+		"events": events.literal(), "created": created, "letters": letters, "by": r.by, "table": s.table, "quoted": QuoteTable(s.table),
 	})
 	done := map[uuid.UUID]bool{}
 	var id uuid.UUID

@@ -22,8 +22,10 @@ type resolving struct {
 	by, note    string
 	ids         []store.DeadID
 	storeFilter store.DeadFilter
-	refused     []store.Refusal
-	done        int
+	// until is, by box, up to when a person was told what is there.
+	until   map[string]time.Time
+	refused []store.Refusal
+	done    int
 }
 
 func (r *resolving) add(cmd *cobra.Command) {
@@ -139,6 +141,7 @@ func (a *app) confirm(ctx context.Context, r *resolving, boxes []box) (bool, err
 	if !a.interactive {
 		return false, usagef("%s --all changes many events: use --dry-run to see how many, then --yes", r.verb)
 	}
+	r.until = map[string]time.Time{}
 	rehearsal := *r
 	rehearsal.dry = true
 	if err := rehearsal.run(ctx, a, boxes); err != nil {
@@ -216,16 +219,29 @@ func (r *resolving) run(ctx context.Context, a *app, boxes []box) error {
 }
 
 func (r *resolving) inBox(ctx context.Context, b box, ids []store.DeadID, progress func(int)) (int, []store.Refusal, error) {
+	filter := b.narrow(r.storeFilter)
+	if until, told := r.until[b.name]; told {
+		filter.Until = until
+	}
 	if r.verb == "replay" {
 		got, err := b.Replay(ctx, store.ReplayParams{
-			IDs: ids, Filter: b.narrow(r.storeFilter), By: r.by, Limit: r.limit, DryRun: r.dry, Progress: progress,
+			IDs: ids, Filter: filter, By: r.by, Limit: r.limit, DryRun: r.dry, Progress: progress,
 		})
+		r.tell(b, got.Until)
 		return got.Replayed, got.Refused, err
 	}
 	got, err := b.Discard(ctx, store.DiscardParams{
-		IDs: ids, Filter: b.narrow(r.storeFilter), By: r.by, Note: r.note, Limit: r.limit, DryRun: r.dry, Progress: progress,
+		IDs: ids, Filter: filter, By: r.by, Note: r.note, Limit: r.limit, DryRun: r.dry, Progress: progress,
 	})
+	r.tell(b, got.Until)
 	return got.Discarded, got.Refused, err
+}
+
+// tell notes up to when a box was looked at.
+func (r *resolving) tell(b box, until time.Time) {
+	if r.until != nil {
+		r.until[b.name] = until
+	}
 }
 
 func (a *app) printResolved(r *resolving) error {

@@ -137,6 +137,40 @@ func TestDeadReplayAll(t *testing.T) {
 	require.Equal(t, "Replayed 0 events.\n", r.out)
 }
 
+// What dies while somebody is being asked is not among what they were told of.
+func TestDeadDiscardAllTakesWhatWasCounted(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.dead(t)
+	slow := afterwards{reader: strings.NewReader("y\n"), before: func() {
+		c.exec(t, `insert into omnibox.dead_letters (table_name, pipeline, event_id, event_created_at, topic, partition_key, event_type,
+				error, error_class, fingerprint, attempts, first_at)
+			select table_name, pipeline, gen_random_uuid(), event_created_at, topic, partition_key, event_type, error, error_class,
+				fingerprint, attempts, first_at
+			from omnibox.dead_letters where id = 1`)
+	}}
+	var out, errs bytes.Buffer
+	a := &app{in: &slow, out: &out, err: &errs, interactive: true}
+	require.Zero(t, run(t.Context(), a, []string{"-c", c.config, "dead", "discard", "--all"}), errs.String())
+	require.Contains(t, errs.String(), "Discard 3 dead events? [y/N]")
+	require.Equal(t, "Discarded 3 events.\n", out.String())
+	require.Equal(t, "1", c.text(t, "select count(*)::text from omnibox.dead_letters where state = 'open'"))
+}
+
+// afterwards reads when something has been done.
+type afterwards struct {
+	reader io.Reader
+	before func()
+}
+
+func (a *afterwards) Read(p []byte) (int, error) {
+	if a.before != nil {
+		a.before()
+		a.before = nil
+	}
+	return a.reader.Read(p)
+}
+
 // An interrupt ends a question, also one that nobody answers.
 func TestDeadReplayAllCanBeInterrupted(t *testing.T) {
 	t.Parallel()

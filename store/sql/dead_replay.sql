@@ -1,6 +1,7 @@
 -- Puts dead events back. Locks the rows in the order of their ids; one that
--- someone else replays meanwhile is seen to be pending and left alone. Index:
--- the table's primary key, dead_letters' primary key.
+-- someone else replays meanwhile is seen to be pending and left alone. With an event
+-- its open letter is resolved, also if it was asked for by an older one. Index: the
+-- table's primary key, dead_letters' primary key, dead_letters_open.
 --
 -- The token of a row's lease stays: it only ever rises, so that a fence of before
 -- the replay is not good again.
@@ -36,7 +37,13 @@ with dead as materialized (
 ), resolved as (
 	update omnibox.dead_letters l
 	set state = 'replayed', resolved_at = clock_timestamp(), resolved_by = @by
-	from replayed r
-	where l.id = r.letter and l.state <> 'replayed'
+	where l.state <> 'replayed' and l.id in (
+		select letter from replayed
+		union
+		select o.id
+		from replayed r
+		join omnibox.dead_letters o on o.event_id = r.id and o.event_created_at = r.created_at
+		where o.table_name = @table and o.state = 'open'
+	)
 )
 select id as event_id, created_at, letter from replayed
