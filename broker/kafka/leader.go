@@ -187,6 +187,9 @@ func (p *Publisher) conclude(b *batch, code sarama.KError, sent bool, err error,
 		part.renew()
 		part.stall(err, now)
 	case refused:
+		if _, known := rulings[code]; !known {
+			b.unknown = true // that it is not in the log, this code does not say
+		}
 		part.refuse(b, class, err)
 	case misdirected:
 		part.misdirect(fault(class, err))

@@ -277,6 +277,7 @@ func (p *Publisher) shrink(t *topic, n int, now time.Time) {
 	t.waiting = append(items, t.waiting...)
 	clear(gone)
 	t.parts, t.fewerSince = t.parts[:n], time.Time{}
+	p.producer = producer{} // a partition that comes back after all may know the sequences of this one
 	p.log.Warn("kafka topic has fewer partitions than before", slog.String("topic", t.name), slog.Int("partitions", n))
 }
 

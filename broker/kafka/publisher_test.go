@@ -204,14 +204,21 @@ func TestWhatWasGivenUpIsNotSentLater(t *testing.T) {
 	require.Equal(t, map[string][]string{"a": {"0", "2"}}, byKey(read(t, "one", f.Brokers()...)))
 }
 
+// Nor does it tell whether the records are in the log, so their sequence is used for
+// no others.
+//
+// trap: 36
 func TestAnUnknownServerErrorKillsNobody(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
 	f.answerWith(func(int, *kmsg.ProduceRequest) kerror { return kerror(sarama.ErrUnknown) })
-	errs := dial(t, kafka.Config{}, f.Brokers()...).Publish(t.Context(), series("t", 4, 2))
+	p := dial(t, kafka.Config{}, f.Brokers()...)
+	errs := p.Publish(t.Context(), series("t", 4, 2))
 	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[0]))
 	require.Equal(t, omnibox.ClassTransient, omnibox.ClassOf(errs[1]))
 	require.ErrorIs(t, errs[2], omnibox.ErrNotSent)
+	f.answerWith(nil)
+	requireSent(t, p.Publish(t.Context(), series("t", 6, 2)))
 }
 
 func TestACancelledCallBlamesNobody(t *testing.T) {
