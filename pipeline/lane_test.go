@@ -204,6 +204,32 @@ func TestWhatAWorkflowCannotGetOnWithIsLeftToTheDrain(t *testing.T) {
 	}
 }
 
+// Another owner has taken some of the slots meanwhile: what failed in the others is
+// settled, and somebody has to start its workflow.
+func TestWhatIsSettledBesideALostLeaseIsEscalated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newLaneBed()
+
+		b.step(func(context.Context, *omnibox.Event) (pipeline.Result, error) { return pipeline.Next, errBad })
+		var escalated []string
+		b.cfg.Escalate = func(_ context.Context, failed []omnibox.Outcome) {
+			for _, o := range failed {
+				escalated = append(escalated, o.Event.Key)
+			}
+		}
+		b.enqueue(1, 1, "a", "b")
+		b.ports.commit = func([]omnibox.Outcome) error {
+			b.table.Expire()
+			_, err := b.table.Open(store.Config{Owner: "b"}).Claim(t.Context(), []int{memstore.SlotOf(omnibox.OrderKey{Topic: topic, Key: "b"})})
+			b.ports.commit = nil
+			return err
+		}
+		require.Equal(t, pipeline.LeaseLost, b.drain(t).Reason)
+		require.Equal(t, []string{"a"}, escalated)
+	})
+}
+
 // When there are as many workflows as there may be, a drain takes the rest, if
 // one may.
 func TestAssignOverBudget(t *testing.T) {

@@ -153,6 +153,9 @@ func (d *drain) settle(ctx context.Context, b decided) {
 	if err := d.commit(ctx, b.outcomes); err != nil {
 		d.Log.WarnContext(ctx, "outcomes are lost, events come again", slog.Any("error", err))
 		d.stop(reasonOf(err)) // what is behind is tried too: some slots may still be ours
+		if errors.Is(err, omnibox.ErrLeaseLost) {
+			d.escalate(ctx, b.outcomes) // what was ours is settled, and its workflow waited for
+		}
 		return
 	}
 	if d.hand.settled(b.outcomes) {

@@ -23,10 +23,12 @@ func (s *Store) read(ctx context.Context, db batcher, from start, n int) (p page
 
 // reading gives byIndex that also notes which place of a table was given last: before
 // the read, in a statement of its own, so that whatever gets a later place than one
-// that the read can see is behind that.
+// that the read can see is behind that. Rows that were numbered by hand, of a table
+// that was adopted, come before where the sequence starts.
 func reading(quoted string) string {
-	table := strings.ReplaceAll(quoted, "'", "''")
-	return byIndex + ", set_config('omnibox.reached', coalesce(pg_sequence_last_value(pg_get_serial_sequence('" + table + "', 'seq')::regclass), 0)::text, true)"
+	sequence := "pg_get_serial_sequence('" + strings.ReplaceAll(quoted, "'", "''") + "', 'seq')::regclass"
+	return byIndex + ", set_config('omnibox.reached', coalesce(pg_sequence_last_value(" + sequence + ")," +
+		" (select seqstart - 1 from pg_sequence where seqrelid = " + sequence + "))::text, true)"
 }
 
 func (s *Store) readArgs(from start, n int) named {

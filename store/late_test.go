@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -93,4 +94,15 @@ func (b *bed) twoKeysOfASlot(t *testing.T) (string, string) {
 			return "early", key
 		}
 	}
+}
+
+// An adopted table's rows were numbered by hand, and nobody has been given a number
+// since: a read goes on from page to page all the same.
+func TestReadingOnInATableOfWhichNoNumberWasGiven(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	keys := slices.Repeat([]string{"a", "b"}, 20)
+	b.enqueue(t, keys...)
+	b.exec(t, "alter sequence outbox_events_seq_seq start with 1000000000000 restart")
+	require.Len(t, fetchAll(t, claim(t, b.open(t, minute("w1"))), 10), len(keys))
 }

@@ -305,7 +305,7 @@ func (b *box) watch(ctx context.Context, fatal <-chan error) {
 			return
 		case <-tick.C:
 			err := b.store.CheckSettings(ctx)
-			if _, changed := errors.AsType[*store.SettingsMismatchError](err); changed {
+			if isMismatch(err) {
 				b.log.ErrorContext(ctx, "stopping the pipeline", slog.Any("error", err))
 				return
 			}

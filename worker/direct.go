@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/omnibox-go/omnibox/activities"
 	"github.com/omnibox-go/omnibox/pipeline"
+	"github.com/omnibox-go/omnibox/store"
 )
 
 const (
@@ -41,18 +43,51 @@ func (b *box) direct(ctx context.Context, p *pipeline.Pipeline, rows *rows) {
 		for range b.members() {
 			shards.Go(func() { b.consumeAlone(consuming) })
 		}
-		if b.awaitTemporal(ctx, true) {
+		fitting, endFitting := b.whileSettingsFit(ctx)
+		if b.awaitTemporal(fitting, true) {
 			select {
 			case <-time.After(handBack):
-			case <-ctx.Done():
+			case <-fitting.Done():
 			}
 		}
+		endFitting()
 		close(stop)
 		endConsuming()
 		shards.Wait()
 		b.state.direct(false)
-		b.log.InfoContext(ctx, "Temporal is back, its pollers go on")
+		switch err := context.Cause(fitting); {
+		case isMismatch(err):
+			b.log.ErrorContext(ctx, "no longer relaying without Temporal", slog.Any("error", err))
+		case ctx.Err() == nil:
+			b.log.InfoContext(ctx, "Temporal is back, its pollers go on")
+		}
 	}
+}
+
+// whileSettingsFit is ctx, which ends when somebody has changed what all workers of the
+// table must agree on, with that as its cause.
+func (b *box) whileSettingsFit(ctx context.Context) (context.Context, context.CancelFunc) {
+	fitting, end := context.WithCancelCause(ctx)
+	go func() {
+		tick := time.NewTicker(ensureEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-fitting.Done():
+				return
+			case <-tick.C:
+				if err := b.store.CheckSettings(fitting); isMismatch(err) {
+					end(err)
+				}
+			}
+		}
+	}()
+	return fitting, func() { end(nil) }
+}
+
+func isMismatch(err error) bool {
+	_, is := errors.AsType[*store.SettingsMismatchError](err)
+	return is
 }
 
 // awaitTemporal waits until Temporal answers, or twice in a row does not. It

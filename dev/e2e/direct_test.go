@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,4 +69,25 @@ func TestAWorkerStartsWithoutTemporal(t *testing.T) {
 	b.startWith(cfg).awaitReady()
 	b.enqueue(event("a", 1), event("a", 2))
 	require.Equal(t, series("a", 1, 2), b.awaitRecords(2))
+}
+
+// What all workers must agree on may be changed while a worker relays by itself: it
+// stops, as it does under Temporal.
+func TestAWorkerOnItsOwnHeedsChangedSettings(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.outbox(func(o *config.Outbox) { o.TemporalDown = "direct" })
+	cfg := b.config()
+	cfg.Temporal.Address = freeAddress(t)
+	w := b.startWith(cfg).awaitReady()
+	b.enqueue(event("a", 1))
+	b.awaitRecords(1)
+	s := b.store()
+	settings := s.Settings()
+	settings.Ordering = "none"
+	_, err := s.ApplySettings(t.Context(), settings)
+	require.NoError(t, err)
+	eventually(t, "it stops", func() bool { return strings.Contains(w.logs.String(), "no longer relaying without Temporal") })
+	b.enqueue(event("a", 2))
+	b.nothingComes(1)
 }
