@@ -67,8 +67,9 @@ type Consumer interface {
 	// to a partition that is not, or no longer, this member's is left out
 	// silently, and an offset below one that was committed since the partition
 	// was assigned changes nothing. What the broker forbids, or has no topic for any
-	// more, is left out as well, and shows in Status and in the log. It retries until ctx ends; the error then is
-	// of omnibox.ClassUnreachable, and the offsets may or may not be committed.
+	// more, is left out as well, and shows in Status and in the log. It retries until
+	// ctx ends; the error then is of omnibox.ClassUnreachable, and the offsets may or
+	// may not be committed.
 	Commit(ctx context.Context, done map[Partition]int64) error
 	// Pause stops handing out messages, after the calls of handle under way. The
 	// member stays in the group, keeps its partitions, and can commit.

@@ -45,8 +45,9 @@ func newDeadReplay(a *app) *cobra.Command {
 the event's id or the number of the dead letter, or take all that the filters
 find with --all. What cannot be replayed is named with the reason.
 
---all asks first, in a terminal; elsewhere it needs --yes. The oldest go first, in
-transactions of at most 500; an interrupted replay can be run again.
+--all asks first, in a terminal, and takes what was dead then; elsewhere it needs
+--yes. The oldest go first, in transactions of at most 500; an interrupted replay
+can be run again.
 
 The exit code is 3 if nothing was replayed, 1 if some were and others not.`,
 		Example: `  omnibox dead replay 42 43
@@ -65,7 +66,8 @@ func newDeadDiscard(a *app) *cobra.Command {
 		Long: `Closes dead letters without delivering the events; their rows stay failed. A
 discarded event can still be replayed by its id.
 
---all asks first, in a terminal; elsewhere it needs --yes.
+--all asks first, in a terminal, and takes what was dead then; elsewhere it needs
+--yes.
 
 The exit code is 3 if nothing was discarded, 1 if some were and others not.`,
 		Example: `  omnibox dead discard 42 --note "test data"
