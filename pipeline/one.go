@@ -228,8 +228,8 @@ func (p *Pipeline) settleOne(ctx context.Context, lease *rowLease, turn Turn, to
 	if err != nil {
 		return Took{}, err
 	}
-	if o.Verdict == omnibox.Released && (result == Stop || o.Class == omnibox.ClassUnreachable) {
-		p.lull.begin()
+	if _, open := p.Breaker.Open(); !open && o.Verdict == omnibox.Released && (result == Stop || o.Class == omnibox.ClassUnreachable) {
+		p.lull.begin() // else everything waits
 	}
 	p.tell(ctx, o, turn.took())
 	took.Gone, took.Token, took.Begun = !e.Escalated || o.Verdict == omnibox.Released, e.Fence.Token, 0

@@ -348,6 +348,10 @@ func TestDestinationOfOneEventCannotBeReached(t *testing.T) {
 				_, open := p.Breaker.Open()
 				require.Equal(t, !answers, open, "others go on if it is this event's part alone")
 				b.untouched(t, written)
+				assigned, backlog, err := p.Assign(t.Context(), pipeline.Wave{Slots: all(), Most: 0})
+				require.NoError(t, err)
+				require.Empty(t, assigned)
+				require.Equal(t, answers, backlog, "it is left to the drain for a while, unless everything waits")
 
 				turn = b.hand(t)
 				isGone(handleOne(t, p, turn, 0))
