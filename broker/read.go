@@ -101,8 +101,9 @@ func NewReader(conf ReaderConfig) (*Reader, error) {
 // hold comes as an event with Origin.Unreadable set, which says what is wrong
 // and where, but quotes no value; and then with its raw value and headers.
 func (r *Reader) Read(m Message) *omnibox.Event {
+	m.Time = plausible(m.Time)
 	e := &omnibox.Event{ID: uuid.New(), Topic: m.Topic, Origin: &omnibox.Origin{
-		Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: plausible(m.Time),
+		Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: m.Time,
 	}}
 	err := r.fill(e, m)
 	if err == nil {
@@ -251,7 +252,7 @@ func unreadable(m Message, err error) *omnibox.Event {
 		ID: uuid.New(), Topic: m.Topic, Key: orderKey(m.Key, id), Type: cut(m.Topic, omnibox.MaxType),
 		Body: m.Value, ContentType: "application/octet-stream",
 		Origin: &omnibox.Origin{
-			MessageID: id, Source: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: plausible(m.Time),
+			MessageID: id, Source: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, OccurredAt: m.Time,
 			Unreadable: cutBytes(strings.TrimPrefix(err.Error(), "invalid event: "), omnibox.MaxErrorBytes), RawHeaders: rawHeaders(m.Headers),
 		},
 	}

@@ -103,11 +103,9 @@ func (s *Store) recallParked(ctx context.Context, tx pgx.Tx, missing []omnibox.O
 	if len(dead) == 0 || s.cfg.Escalation.Parked == 0 {
 		return nil
 	}
-	var r refs
-	for _, o := range dead {
-		r.add(o.Event)
-	}
-	rows, err := tx.Query(ctx, s.sql["parked"], named{"table": s.table, "ids": r.ids.literal()})
+	args := refArgs(dead)
+	args["table"] = s.table
+	rows, err := tx.Query(ctx, s.sql["parked"], args)
 	if err != nil {
 		return err
 	}

@@ -76,9 +76,8 @@ var codecs = map[string]sarama.CompressionCodec{
 
 var mechanisms = []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512}
 
-// Validate reports every mistake at once: the error joins a
-// *broker.FieldError for each.
-// It reads the files of TLS.
+// Validate reports every mistake at once: the error joins a *broker.FieldError for
+// each. It reads the files of TLS.
 func (c *Config) Validate() error {
 	var errs []error
 	wrong := func(field, format string, args ...any) { errs = append(errs, broker.Mistake(field, format, args...)) }

@@ -59,14 +59,20 @@ func TestTemporalDownIsWorkedAround(t *testing.T) {
 	require.LessOrEqual(t, b.started()-before, budget+threshold)
 }
 
+// startWithoutTemporal starts a worker that may relay by itself, and has to.
+func (b *bed) startWithoutTemporal() *running {
+	b.t.Helper()
+	b.outbox(func(o *config.Outbox) { o.TemporalDown = "direct" })
+	cfg := b.config()
+	cfg.Temporal.Address = freeAddress(b.t)
+	return b.startWith(cfg).awaitReady()
+}
+
 // A worker that finds no Temporal at its start relays too.
 func TestAWorkerStartsWithoutTemporal(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	b.outbox(func(o *config.Outbox) { o.TemporalDown = "direct" })
-	cfg := b.config()
-	cfg.Temporal.Address = freeAddress(t)
-	b.startWith(cfg).awaitReady()
+	b.startWithoutTemporal()
 	b.enqueue(event("a", 1), event("a", 2))
 	require.Equal(t, series("a", 1, 2), b.awaitRecords(2))
 }
@@ -76,10 +82,7 @@ func TestAWorkerStartsWithoutTemporal(t *testing.T) {
 func TestAWorkerOnItsOwnHeedsChangedSettings(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	b.outbox(func(o *config.Outbox) { o.TemporalDown = "direct" })
-	cfg := b.config()
-	cfg.Temporal.Address = freeAddress(t)
-	w := b.startWith(cfg).awaitReady()
+	w := b.startWithoutTemporal()
 	b.enqueue(event("a", 1))
 	b.awaitRecords(1)
 	s := b.store()
